@@ -1,0 +1,71 @@
+"""`deepen evaluate RUN [DATA]`: the figures of merit of a run, on its own test split or on other data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from deepen.cli.arguments import parse, take, wants_help
+from deepen.cli.output import say, table, write, write_json
+from deepen.cli.pages import verb_page
+from deepen.cli.reading import run_folder, using_groups
+from deepen.core.errors import EXIT_DONE
+from deepen.core.faults import grouped
+from deepen.core.options import fields_of
+from deepen.core.units import plural
+
+if TYPE_CHECKING:
+    from deepen.verbs.evaluate import EvaluationResult
+
+SUMMARY = "score a run on its own test split, or on other data"
+USAGE = "deepen evaluate RUN [DATA] [--options]"
+EXAMPLES = ("deepen evaluate runs/digits-lenet", "deepen evaluate runs/photos-resnet18 photos/test --json")
+
+
+@dataclass(frozen=True)
+class Own:
+    """This command"""
+
+    skip_bad: bool = field(default=False, metadata={"help": "leave out samples that cannot be used, and count them"})
+    json: bool = field(default=False, metadata={"help": "print the result as one JSON object"})
+
+
+def run(argv: list[str]) -> int:
+    """Scores the run; the exit code."""
+    if wants_help(argv):
+        write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own, *using_groups())))
+        return EXIT_DONE
+    groups = using_groups()
+    arguments = parse(argv, fields_of(Own, *groups))
+    words = arguments.words if len(arguments.words) != 1 else (*arguments.words, "")
+    folder, data = take(words, ("RUN", "[DATA]"), usage=USAGE)
+    run_folder(folder)
+
+    from deepen.verbs.evaluate import evaluate
+
+    given = arguments.only(fields_of(*groups))
+    result = evaluate(folder, data or None, given, skip_bad=arguments.values.get("skip_bad", False), flags=True)
+    say("\n".join([result.layout, *(group.sentence() for group in grouped(result.faults))]))
+    write_json(as_json(result)) if arguments.values.get("json") else write(as_text(result))
+    return EXIT_DONE
+
+
+def as_json(result: EvaluationResult) -> dict[str, Any]:
+    """The figures, their intervals, the number of samples, and what they are over."""
+    return {name: getattr(result, name) for name in ("metrics", "intervals", "count", "split", "layout")}
+
+
+def as_text(result: EvaluationResult) -> str:
+    """One row per figure, with its interval where there is one."""
+    columns = ["metric", "value", "low", "high"]
+    rows = [[name, value, *_interval(result.intervals.get(name))] for name, value in result.metrics.items()]
+    return f"{table(columns, rows)}\n{_over(result)}"
+
+
+def _over(result: EvaluationResult) -> str:
+    interval = "; low and high bound a 95 % interval" if result.intervals else ""
+    return f"over {plural(result.count, 'sample')} ({result.split}){interval}"
+
+
+def _interval(interval: tuple[float, float] | None) -> tuple[float | None, float | None]:
+    return (None, None) if interval is None else (interval[0], interval[1])

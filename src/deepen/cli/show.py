@@ -1,0 +1,71 @@
+"""`deepen show MODEL`: a network's parameters, multiply-adds and layers; `deepen show RUN` those of a trained one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from deepen.cli.arguments import parse, take, wants_help
+from deepen.cli.output import cell, table, write, write_json
+from deepen.cli.pages import verb_page
+from deepen.core import names
+from deepen.core.errors import EXIT_DONE, OptionError
+from deepen.core.options import fields_of, flat
+
+SUMMARY = "show a model's size and layers, or those of a run"
+USAGE = "deepen show MODEL|RUN"
+EXAMPLES = (
+    "deepen show resnet18",
+    "deepen show lenet --input-shape 1,8,8 --outputs 10",
+    "deepen show runs/photos-resnet18 --json",
+)
+
+
+@dataclass(frozen=True)
+class Own:
+    """This command"""
+
+    input_shape: tuple[int, ...] = field(
+        default=(), metadata={"help": "channels,height,width instead of the paper's, such as 3,64,64", "least": 1}
+    )
+    outputs: int | None = field(default=None, metadata={"help": "classes instead of the paper's", "least": 1})
+    json: bool = field(default=False, metadata={"help": "print the result as one JSON object"})
+
+
+def run(argv: list[str]) -> int:
+    """Prints the network."""
+    if wants_help(argv):
+        write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own,)))
+        return EXIT_DONE
+    arguments = parse(argv, fields_of(Own))
+    (what,) = take(arguments.words, ("MODEL|RUN",), usage=USAGE)
+    if what not in names.models() and not os.path.exists(what):
+        raise OptionError(f"{what!r}: neither a model nor a run folder{names.did_you_mean(what, names.models())}")
+
+    from deepen.verbs.show import show
+
+    own = arguments.values
+    result = show(what, input_shape=own.get("input_shape", ()), outputs=own.get("outputs"))
+    if own.get("json"):
+        write_json(result)
+    else:
+        write(as_text(result))
+    return EXIT_DONE
+
+
+def as_text(result: Mapping[str, Any]) -> str:
+    """The layers as a table, then the sums, and whatever else is known, one line each."""
+    layers = result.get("layers", [])
+    parts = []
+    if layers:
+        columns = list(layers[0])
+        parts.append(table(columns, [[_cell(layer.get(name)) for name in columns] for layer in layers]))
+    rest = flat({name: value for name, value in result.items() if name != "layers"})
+    parts.append("\n".join(f"{name}: {cell(_cell(value))}" for name, value in rest.items()))
+    return "\n\n".join(parts)
+
+
+def _cell(value: Any) -> Any:
+    return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else value

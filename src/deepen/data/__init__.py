@@ -1,0 +1,1 @@
+"""Raw files to Arrow tables, and their order."""

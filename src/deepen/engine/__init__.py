@@ -1,0 +1,1 @@
+"""The loop, the evaluation pass, and what they need."""

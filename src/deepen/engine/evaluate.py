@@ -1,0 +1,49 @@
+"""One evaluation pass: every row once, exact over ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from deepen.engine.task import Metrics, Task
+from deepen.parallel.ranks import Ranks
+from deepen.prepare.encoded import Batch, Encoded
+
+BATCH_SIZE = 500
+
+
+def evaluate(
+    task: Task,
+    model: nn.Module,
+    encoded: Encoded,
+    *,
+    device: torch.device,
+    ranks: Ranks,
+    batch_size: int = BATCH_SIZE,
+) -> Metrics:
+    """The metrics of a network over all rows of an encoded table, the same on every rank.
+
+    The network is left in the mode it was in.
+    """
+    metrics = task.metrics()
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for batch in batches(task, encoded, device=device, ranks=ranks, batch_size=batch_size):
+            task.score(model, batch, metrics)
+    model.train(was_training)
+    if ranks.size > 1:
+        metrics.merge(ranks.gather_tensors(metrics.state()))
+    return metrics
+
+
+def batches(
+    task: Task, encoded: Encoded, *, device: torch.device, ranks: Ranks, batch_size: int = BATCH_SIZE
+) -> Iterator[Batch]:
+    """This rank's share of the rows in their order, without any random part."""
+    share = np.array_split(np.arange(len(encoded), dtype=np.int64), ranks.size)[ranks.rank]
+    for start in range(0, len(share), batch_size):
+        yield task.batch(encoded, share[start : start + batch_size], None).to(device)

@@ -1,0 +1,49 @@
+"""What training tells whoever watches: a terminal, a test, a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Events(Protocol):
+    """Called by verbs and by the loop, on rank 0 only. Must return at once: the loop waits for it."""
+
+    def message(self, text: str) -> None:
+        """One line for a person."""
+        ...
+
+    def started(self, plan: Mapping[str, Any]) -> None:
+        """Training begins: {"task", "model", "parameters", "rows", "steps_per_epoch", "device", "budget"}."""
+        ...
+
+    def step(self, step: int, progress: float, seconds_left: float | None) -> None:
+        """After each update."""
+        ...
+
+    def evaluated(self, record: Mapping[str, Any]) -> None:
+        """After each evaluation: what the new line of metrics.jsonl holds."""
+        ...
+
+    def done(self) -> None:
+        """Training has ended, in whatever way."""
+        ...
+
+
+class Silent:
+    """Nobody watches."""
+
+    def message(self, text: str) -> None:
+        """Says nothing."""
+
+    def started(self, plan: Mapping[str, Any]) -> None:
+        """Says nothing."""
+
+    def step(self, step: int, progress: float, seconds_left: float | None) -> None:
+        """Says nothing."""
+
+    def evaluated(self, record: Mapping[str, Any]) -> None:
+        """Says nothing."""
+
+    def done(self) -> None:
+        """Says nothing."""

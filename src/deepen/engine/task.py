@@ -1,0 +1,94 @@
+"""What the engine asks of a task: a Protocol, no base class, nothing inherited.
+
+A file in tasks/ offers, beside its constants:
+    Options                                 frozen dataclass; each field's help stands in its metadata
+    schema(options) -> Schema               which columns, which readers
+    learn(options, table, dataset, faults)  -> dict: what preparing learned, JSON-able (never needs the target to answer)
+    Task(options, state)                    the class below
+    TINY                                    a Tiny: options and a generator of data on which it visibly learns in seconds
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor, nn
+
+from deepen.core.faults import Fault
+from deepen.core.figures import Figure
+from deepen.data.dataset import Dataset
+from deepen.ops.losses import Loss
+from deepen.prepare.encoded import Batch, Draws, Encoded
+
+
+class Metrics(Protocol):
+    """Figures of merit over a whole split: add batches, merge ranks, read out. Nothing is read from the device in `add`."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything added so far as tensors on the CPU, so that ranks can send it. Per-sample entries are [n, ...]."""
+        ...
+
+    def merge(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """Replaces what is held by the union of all ranks' states; each row counts once whatever rank sent it."""
+        ...
+
+    def result(self) -> dict[str, float]:
+        """The figures by their names in the field, such as {"accuracy": 0.93, "cross_entropy": 0.2}."""
+        ...
+
+
+class Task(Protocol):
+    """A task with its options and what it learned from the training table."""
+
+    objective: tuple[str, str]  # the metric that chooses the best weights, and "max" or "min"
+
+    def encode(self, table: pa.Table, split: str, faults: list[Fault]) -> Encoded:
+        """The deterministic part of preparing. Bad samples are left out and added to `faults` with split and row."""
+        ...
+
+    def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
+        """The batch of these rows, with the random part where `draws` is given (training), without where it is None."""
+        ...
+
+    def build(self) -> nn.Module:
+        """The network, freshly initialized from torch's generator, which the caller has seeded."""
+        ...
+
+    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+        """The summed loss of a batch."""
+        ...
+
+    def metrics(self) -> Metrics:
+        """Empty figures of merit."""
+        ...
+
+    def score(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
+        """Adds the model's answers to a batch with targets to the metrics."""
+        ...
+
+    def answer(self, model: nn.Module, batch: Batch, sources: Sequence[str]) -> list[Any]:
+        """One frozen, JSON-able dataclass per row; the first field is `source`."""
+        ...
+
+    def figures(self, metrics: Any, encoded: Encoded) -> list[Figure]:
+        """What the report should draw of an evaluation."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A small data set on which a task visibly learns within seconds.
+
+    options  dotted option names and values for that training
+    make     seed -> Dataset
+    metric   the metric to look at, and the value it must beat on the held-out part
+    """
+
+    options: Mapping[str, Any]
+    make: Callable[[int], Dataset]
+    metric: str
+    beats: float

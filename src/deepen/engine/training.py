@@ -1,0 +1,227 @@
+"""Everything that one update needs and changes, as one state that can be saved and restored bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deepen.core import rng
+from deepen.core.errors import OptionError, TrainingError
+from deepen.engine import budget, optim, schedule
+from deepen.engine.average import MovingAverage
+from deepen.engine.options import FitOptions
+from deepen.engine.task import Task
+from deepen.nn.dropout import drawing_for
+from deepen.parallel.ranks import Ranks
+from deepen.prepare.encoded import Draws, Encoded
+
+FINITE_CHECK_STEPS = 16  # on a GPU a check costs a synchronization; bad updates are skipped there without one
+SOURCES_SHOWN = 3
+
+
+class Training:
+    """The network, its optimizer and average, and where training stands.
+
+    epoch, position  the batch that comes next: its epoch, and its place in that epoch
+    step             updates so far
+    """
+
+    def __init__(self, task: Task, train: Encoded, options: FitOptions, *, device: torch.device, ranks: Ranks) -> None:
+        self.task, self.train, self.options, self.device, self.ranks = task, train, options, device, ranks
+        torch.manual_seed(rng.key(options.seed, "initialization") % 2**63)
+        self.model = place(task.build(), device)
+        self.optimizer = optim.build(options.optimizer, self.model)
+        self.average = MovingAverage(self.model, options.ema) if options.ema > 0 else None
+        self.budget = budget.of(options, len(train))
+        self.steps_per_epoch = budget.steps_per_epoch(len(train), options.batch_size)
+        self.step = self.epoch = self.position = 0
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.loss_count = 0
+        self.grad_norm = torch.zeros((), device=device)
+        self._forward = torch.compile(self.model) if options.compile else self.model
+        self._buffers = [b for b in self.model.buffers() if b.is_floating_point()]
+        self._saved_buffers = [torch.empty_like(b) for b in self._buffers]
+        self._trainable = [p for p in self.model.parameters() if p.requires_grad]
+        self._scaler = _scaler(options, device)
+        self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
+        self._recent: deque[tuple[int, np.ndarray, float]] = deque(maxlen=FINITE_CHECK_STEPS)
+        self.model.train()
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is evaluated and kept: the average where there is one."""
+        return self.average.model if self.average else self.model
+
+    def order(self) -> list[np.ndarray]:
+        """The batches of the current epoch: row numbers, a pure function of (seed, epoch)."""
+        rows = rng.permutation(self.options.seed, self.epoch, len(self.train))
+        return np.array_split(rows, self.steps_per_epoch)
+
+    def update(self, rows: np.ndarray, *, wish_to_stop: bool = False) -> bool:
+        """One update from these rows (over all ranks). Returns whether any rank wishes to stop.
+
+        Raises TrainingError, with the network as it was before, if the loss or the gradient is not finite.
+        """
+        rate = self.options.optimizer.learning_rate * schedule.factor(self.options.schedule, self.budget.progress)
+        optim.set_rate(self.optimizer, rate)
+        if self._buffers:
+            torch._foreach_copy_(self._saved_buffers, self._buffers)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss_sum, count = self._backward(rows)
+        loss_sum, count, stop = self._add_ranks(loss_sum, count, wish_to_stop)
+        self._scale_gradients(len(rows) / max(count, 1))
+        self._apply(loss_sum, rows, rate)
+        self.loss_sum += loss_sum
+        self.loss_count += count
+        self.step += 1
+        self.position += 1
+        if self.average:
+            self.average.update(self.step)
+        self.budget.advance(self.step)
+        if self.position == self.steps_per_epoch:
+            self.epoch, self.position = self.epoch + 1, 0
+        return stop
+
+    def check_finite(self) -> None:
+        """Raises TrainingError if an update since the last check had to be skipped. Reads from the device."""
+        bad = int(self._first_bad)
+        if bad < 0:
+            return
+        step, rows, rate = next((entry for entry in self._recent if entry[0] == bad), self._recent[-1])
+        self._refuse(step, rows, rate, loss=math.nan, norm=math.nan)
+
+    def state(self) -> dict[str, Any]:
+        """Where training stands, JSON-able."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "position": self.position,
+            "loss_count": self.loss_count,
+            "budget": self.budget.state(),
+            "scaler": self._scaler.state_dict() if self._scaler else None,
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that a resumed run needs, by name."""
+        found = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        found |= {f"optimizer.{name}": value for name, value in optim.state_tensors(self.optimizer).items()}
+        if self.average:
+            found |= {f"average.{name}": value for name, value in self.average.tensors().items()}
+        found["loss_sum"] = self.loss_sum
+        return found
+
+    def restore(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Stands where `state` and `tensors` were taken."""
+        self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
+        self.loss_count = state["loss_count"]
+        self.budget.restore(state["budget"])
+        if self._scaler and state["scaler"]:
+            self._scaler.load_state_dict(state["scaler"])
+        self.model.load_state_dict(_under("model.", tensors))
+        optim.restore(self.optimizer, _under("optimizer.", tensors))
+        if self.average:
+            self.average.model.load_state_dict(_under("average.", tensors))
+        self.loss_sum.copy_(tensors["loss_sum"])
+
+    def _backward(self, rows: np.ndarray) -> tuple[Tensor, int]:
+        """This rank's share of the batch, in micro-batches: gradients of the summed loss over the number of rows."""
+        share = np.array_split(rows, self.ranks.size)[self.ranks.rank]
+        loss_sum = torch.zeros((), device=self.device)
+        count = 0
+        draws = Draws(self.options.seed, self.epoch)
+        for part in np.array_split(share, min(self.options.accumulate, max(1, len(share)))):
+            if len(part) == 0:
+                continue
+            batch = self.task.batch(self.train, part, draws).to(self.device)
+            with drawing_for(draws.seed, draws.epoch, part, self.device), self._precision():
+                loss = self.task.loss(self._forward, batch)
+            scaled = loss.sum * (1.0 / len(rows))
+            (self._scaler.scale(scaled) if self._scaler else scaled).backward()
+            loss_sum += loss.sum.detach().float()
+            count += batch.count
+        return loss_sum, count
+
+    def _add_ranks(self, loss_sum: Tensor, count: int, wish: bool) -> tuple[Tensor, int, bool]:
+        if self.ranks.size == 1:
+            return loss_sum, count, wish
+        for parameter in self._trainable:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        shared = torch.tensor([float(count), float(wish)], device=self.device)
+        loss = loss_sum.reshape(1)
+        self.ranks.sum_([*[p.grad for p in self._trainable if p.grad is not None], loss, shared])
+        return loss[0], int(shared[0]), bool(shared[1] > 0)
+
+    def _scale_gradients(self, ratio: float) -> None:
+        """From the mean over rows to the mean over targets, where a row has not exactly one."""
+        gradients = [p.grad for p in self._trainable if p.grad is not None]
+        if self._scaler:
+            self._scaler.unscale_(self.optimizer)
+        if ratio != 1.0:
+            torch._foreach_mul_(gradients, ratio)
+        self.grad_norm = torch.nn.utils.get_total_norm(gradients)
+        if self.options.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self._trainable, self.options.clip_norm, self.grad_norm)
+
+    def _apply(self, loss_sum: Tensor, rows: np.ndarray, rate: float) -> None:
+        """The optimizer's step, left out where loss or gradient is not finite."""
+        bad = ~(torch.isfinite(loss_sum) & (torch.isfinite(self.grad_norm) | (self._scaler is not None)))
+        self._recent.append((self.step + 1, rows, rate))
+        if self.device.type == "cpu":
+            if bad:
+                self._restore_buffers(bad)
+                mean = float(loss_sum) / len(rows)
+                self._refuse(self.step + 1, rows, rate, loss=mean, norm=float(self.grad_norm))
+            self.optimizer.step()
+            return
+        self._restore_buffers(bad)
+        self._first_bad = torch.where(bad & (self._first_bad < 0), self.step + 1, self._first_bad)
+        if self._scaler:
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+        else:
+            self.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]  # read by PyTorch's fused steps
+            self.optimizer.step()
+        if self.step % FINITE_CHECK_STEPS == FINITE_CHECK_STEPS - 1:
+            self.check_finite()
+
+    def _restore_buffers(self, bad: Tensor) -> None:
+        for live, saved in zip(self._buffers, self._saved_buffers, strict=True):
+            live.copy_(torch.where(bad, saved, live))
+
+    def _precision(self) -> torch.autocast:
+        dtype = {"fp32": torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float16}[self.options.precision]
+        return torch.autocast(self.device.type, dtype=dtype, enabled=self.options.precision != "fp32")
+
+    def _refuse(self, step: int, rows: np.ndarray, rate: float, *, loss: float, norm: float) -> None:
+        sources = [self.train.source(int(row)) for row in rows[:SOURCES_SHOWN]]
+        more = f" and {len(rows) - len(sources)} more" if len(rows) > len(sources) else ""
+        raise TrainingError(
+            f"step {step}: expected a finite loss and gradient, but the loss is {loss:.4g} and the gradient's norm "
+            f"{norm:.4g}, at learning rate {rate:.3g}; the batch holds {', '.join(sources)}{more}. The weights are as "
+            f"they were before this step; look at these samples, or train with a smaller --optimizer.lr or --clip-norm 1."
+        )
+
+
+def place(model: nn.Module, device: torch.device) -> nn.Module:
+    """The network on the device; convolution weights with channels last, which is faster there and on CPUs."""
+    if any(p.dim() == 4 for p in model.parameters()):
+        return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(device)
+
+
+def _scaler(options: FitOptions, device: torch.device) -> torch.amp.GradScaler | None:
+    if options.precision != "fp16":
+        return None
+    if device.type == "cpu":
+        raise OptionError("--precision fp16: expected a GPU for fp16, but this is a CPU; use fp32.")
+    return torch.amp.GradScaler(device.type)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""Figures of merit: add batches, merge ranks, read out."""

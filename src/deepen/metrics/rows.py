@@ -1,0 +1,53 @@
+"""Entries per sample, kept on the device until they are read, each row counted once whatever rank sent it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ROWS = "rows"
+
+
+class RowEntries:
+    """Named tensors with one entry per sample, together with the samples' rows.
+
+    Reading sorts by row and keeps the first entry of each, so any order of adding and any partition of the samples
+    into ranks, with or without samples that stand in two of them, reads out the same bits.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self._parts: dict[str, list[Tensor]] = {name: [] for name in names}
+        self._rows: list[np.ndarray] = []
+        self._read: dict[str, np.ndarray] | None = None
+
+    def add(self, rows: np.ndarray, entries: Mapping[str, Tensor]) -> None:
+        """Keeps `entries`, each [B] on any device, for the rows [B] int64. Waits for no device."""
+        self._read = None
+        self._rows.append(np.asarray(rows, dtype=np.int64))
+        for name in self.names:
+            assert entries[name].shape == (len(rows),), f"{name} is {tuple(entries[name].shape)} for {len(rows)} rows"
+            self._parts[name].append(entries[name].detach())
+
+    def read(self) -> dict[str, np.ndarray]:
+        """Every entry as [n] arrays, `rows` among them, in the order of the rows, each row once."""
+        if self._read is None:
+            rows = np.concatenate([np.zeros(0, np.int64), *self._rows])
+            unique, first = np.unique(rows, return_index=True)
+            held = {name: torch.cat(parts).cpu().numpy()[first] for name, parts in self._parts.items() if parts}
+            self._read = {ROWS: unique} | held
+        return self._read
+
+    def state(self) -> dict[str, Tensor]:
+        """What `read` gives, as tensors on the CPU; empty when nothing was added."""
+        return {name: torch.from_numpy(array) for name, array in self.read().items()} if self._rows else {}
+
+    def merge(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """Replaces what is held by the union of the states; of a row in several, the first state's entry stays."""
+        self._read = None
+        filled = [state for state in states if state]
+        self._rows = [state[ROWS].cpu().numpy() for state in filled]
+        self._parts = {name: [state[name] for state in filled] for name in self.names}

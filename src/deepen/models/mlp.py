@@ -1,0 +1,103 @@
+"""Multilayer perceptron: linear maps with ReLU between (Rumelhart, Hinton, Williams 1986; Nair and Hinton 2010).
+
+    h[0] = x,    h[i + 1] = dropout(relu(W[i] h[i] + b[i])),    logits = W[n] h[n] + b[n]
+
+On images x is the flattened image, on table rows the numbers followed by the categories (see nn/table.py). Any size
+fits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from deepen.core.errors import OptionError
+from deepen.nn.dropout import Dropout
+from deepen.nn.init import start_linears
+from deepen.nn.shapes import ImageShape, Paper, TableShape
+from deepen.nn.table import TableFeatures
+
+CONTRACTS = ("image classifier", "table predictor")
+
+
+@dataclass(frozen=True)
+class Size:
+    """The widths of the hidden layers where the options name none."""
+
+    hidden: tuple[int, ...]
+
+
+SIZES = {"mlp": Size(hidden=(256, 128))}
+
+# 784 * 256 + 256  +  256 * 128 + 128  +  128 * 10 + 10; the first term of each is also its multiply-adds
+PAPER = {"mlp": Paper(inputs=(1, 28, 28), outputs=10, parameters=235_146, multiply_adds=234_752)}
+
+RECIPE = {
+    "epochs": 20,
+    "batch_size": 128,
+    "optimizer.kind": "adamw",
+    "optimizer.learning_rate": 0.001,
+    "optimizer.weight_decay": 0.01,
+    "schedule.kind": "cosine",
+    "schedule.warm_up": 0.05,
+    "schedule.final": 0.01,
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the perceptron."""
+
+    hidden: tuple[int, ...] = ()
+    """Widths of the hidden layers, in order; none named means 256 128."""
+    dropout: float = 0.1
+    """Fraction of each hidden layer that is dropped in training."""
+    embedding: int = 16
+    """Width of the embedding of category columns with more than 16 categories; 0 makes all columns one-hot."""
+
+
+def build(name: str, inputs: ImageShape | TableShape, outputs: int, options: Options = Options()) -> nn.Module:
+    """The perceptron for these inputs. Raises OptionError for a hidden width below 1."""
+    hidden = options.hidden or SIZES[name].hidden
+    if min(hidden) < 1:
+        raise OptionError(
+            f"hidden must be widths of at least 1, but is {hidden!r}; name one width for each hidden layer."
+        )
+    if isinstance(inputs, TableShape):
+        return TablePerceptron(inputs, hidden, outputs, options)
+    return ImagePerceptron(inputs, hidden, outputs, options)
+
+
+class ImagePerceptron(nn.Module):
+    """images [B, C, H, W] -> logits [B, K]"""
+
+    def __init__(self, inputs: ImageShape, hidden: tuple[int, ...], outputs: int, options: Options) -> None:
+        super().__init__()
+        self.layers = _layers((inputs.num_values, *hidden), outputs, options.dropout)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(torch.flatten(images, 1))
+
+
+class TablePerceptron(nn.Module):
+    """numbers [B, F], categories [B, G] -> outputs [B, K]"""
+
+    def __init__(self, inputs: TableShape, hidden: tuple[int, ...], outputs: int, options: Options) -> None:
+        super().__init__()
+        self.features = TableFeatures(inputs, embedding=options.embedding)
+        self.layers = _layers((self.features.width, *hidden), outputs, options.dropout)
+
+    def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
+        return self.layers(self.features(numbers, categories))
+
+
+def _layers(widths: tuple[int, ...], outputs: int, dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width_in, width_out in pairwise(widths):
+        layers += [nn.Linear(width_in, width_out), nn.ReLU(inplace=True), Dropout(dropout)]
+    stack = nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
+    start_linears(stack)
+    return stack

@@ -1,0 +1,195 @@
+"""ResNet: layers that learn what to add to their input (He, Zhang, Ren and Sun 2015, Deep Residual Learning, table 1).
+
+    y = relu(x + F(x)),    F = two 3x3 convolutions, or 1x1, 3x3, 1x1 in the three deep ones
+
+Every convolution is followed by batch normalization; where the shape changes, x goes through a 1x1 convolution
+(option B of the paper). In the deep ones the 3x3 convolution carries the stride, as in the weights that circulate.
+Parameter names are torchvision's, so its weights load as they are.
+
+From 64 pixels a side the stem is the paper's: 7x7, stride 2, then a 3x3 maximum, stride 2. Below 64 it is a 3x3
+convolution of stride 1 and no pooling, so that 32x32 images keep 4x4 final maps. The smallest image is 8x8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from deepen.nn.dropout import Dropout, StochasticDepth
+from deepen.nn.init import silence, start_convolutions
+from deepen.nn.shapes import ImageShape, Paper, require_side
+
+CONTRACTS = ("image classifier",)
+
+WIDTHS = (64, 128, 256, 512)
+SMALL_SIDE = 64  # below this many pixels the stem does not shrink the image
+
+
+@dataclass(frozen=True)
+class Size:
+    """Blocks in each of the four stages, and whether they are the 1x1, 3x3, 1x1 ones."""
+
+    blocks: tuple[int, int, int, int]
+    is_bottleneck: bool
+
+
+SIZES = {
+    "resnet18": Size(blocks=(2, 2, 2, 2), is_bottleneck=False),
+    "resnet34": Size(blocks=(3, 4, 6, 3), is_bottleneck=False),
+    "resnet50": Size(blocks=(3, 4, 6, 3), is_bottleneck=True),
+    "resnet101": Size(blocks=(3, 4, 23, 3), is_bottleneck=True),
+    "resnet152": Size(blocks=(3, 8, 36, 3), is_bottleneck=True),
+}
+
+PAPER = {
+    "resnet18": Paper(inputs=(3, 224, 224), outputs=1000, parameters=11_689_512, multiply_adds=1_814_073_344),
+    "resnet34": Paper(inputs=(3, 224, 224), outputs=1000, parameters=21_797_672, multiply_adds=3_663_761_408),
+    "resnet50": Paper(inputs=(3, 224, 224), outputs=1000, parameters=25_557_032, multiply_adds=4_089_184_256),
+    "resnet101": Paper(inputs=(3, 224, 224), outputs=1000, parameters=44_549_160, multiply_adds=7_801_405_440),
+    "resnet152": Paper(inputs=(3, 224, 224), outputs=1000, parameters=60_192_808, multiply_adds=11_513_626_624),
+}
+
+RECIPE = {
+    "epochs": 20,
+    "batch_size": 128,
+    "optimizer.kind": "sgd",
+    "optimizer.learning_rate": 0.1,
+    "optimizer.momentum": 0.9,
+    "optimizer.nesterov": True,
+    "optimizer.weight_decay": 5e-4,
+    "schedule.kind": "one-cycle",
+    "schedule.warm_up": 0.2,
+    "schedule.final": 0.0,
+    "label_smoothing": 0.1,
+    "augment": ("crop", "flip"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of ResNet."""
+
+    zero_init: bool = True
+    """Start every block as the identity (the scale of its last normalization at zero); the paper does not."""
+    dropout: float = 0.0
+    """Fraction of the averaged features that is dropped in training, before the last layer."""
+    stochastic_depth: float = 0.0
+    """Chance that the last block is skipped for a sample in training; earlier blocks in proportion to their depth."""
+
+
+def build(name: str, inputs: ImageShape, outputs: int, options: Options = Options()) -> nn.Module:
+    """The ResNet of this name. Raises ShapeError for images below 8x8 pixels."""
+    require_side("ResNet", inputs, 8)
+    return ResNet(SIZES[name], inputs, outputs, options)
+
+
+class ResNet(nn.Module):
+    """images [B, C, H, W] -> logits [B, K]
+
+    `widths` and `strides` describe what `pyramid` returns: for each of the four stages [B, widths[i], H/s_i, W/s_i].
+    """
+
+    def __init__(self, size: Size, inputs: ImageShape, outputs: int, options: Options) -> None:
+        super().__init__()
+        small = inputs.short_side < SMALL_SIDE
+        expansion = 4 if size.is_bottleneck else 1
+        self.widths = tuple(width * expansion for width in WIDTHS)
+        self.strides = (1, 2, 4, 8) if small else (4, 8, 16, 32)
+        self.conv1 = _conv(inputs.channels, 64, 3) if small else _conv(inputs.channels, 64, 7, stride=2)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, stride=2, padding=1)
+        stages = _stages(size, options.stochastic_depth)
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.dropout = Dropout(options.dropout)
+        self.fc = nn.Linear(self.widths[-1], outputs)
+        start_convolutions(self)
+        if options.zero_init:
+            silence(block.last_norm for block in self.modules() if isinstance(block, BasicBlock | Bottleneck))
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """The maps after each stage, the finest first."""
+        x = self.maxpool(F.relu(self.bn1(self.conv1(images)), inplace=True))  # [B, 64, H/4, W/4], or H, W if small
+        maps = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.pyramid(images)[-1].mean((2, 3))  # [B, D]
+        return self.fc(self.dropout(features))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions; the first one carries the stride.   [B, I, H, W] -> [B, O, H/stride, W/stride]"""
+
+    def __init__(self, width_in: int, width: int, *, stride: int, skip: float) -> None:
+        super().__init__()
+        self.conv1 = _conv(width_in, width, 3, stride=stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv(width, width, 3)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _shortcut(width_in, width, stride)
+        self.skip = StochasticDepth(skip)
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn2
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y))
+        return F.relu(self.skip(y) + self.downsample(x), inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """1x1 down to a quarter of the width, 3x3, 1x1 up.   [B, I, H, W] -> [B, 4 * width, H/stride, W/stride]"""
+
+    def __init__(self, width_in: int, width: int, *, stride: int, skip: float) -> None:
+        super().__init__()
+        self.conv1 = _conv(width_in, width, 1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv(width, width, 3, stride=stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = _conv(width, 4 * width, 1)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.downsample = _shortcut(width_in, 4 * width, stride)
+        self.skip = StochasticDepth(skip)
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn3
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
+        y = self.bn3(self.conv3(y))
+        return F.relu(self.skip(y) + self.downsample(x), inplace=True)
+
+
+def _stages(size: Size, stochastic_depth: float) -> list[nn.Sequential]:
+    """The four stages; the chance to skip a block grows evenly from the first one to the last."""
+    block = Bottleneck if size.is_bottleneck else BasicBlock
+    expansion = 4 if size.is_bottleneck else 1
+    stages, width_in, place = [], 64, 0
+    for index, (width, num_blocks) in enumerate(zip(WIDTHS, size.blocks, strict=True)):
+        blocks = []
+        for k in range(num_blocks):
+            place += 1
+            skip = stochastic_depth * place / sum(size.blocks)
+            blocks.append(block(width_in, width, stride=2 if index > 0 and k == 0 else 1, skip=skip))
+            width_in = width * expansion
+        stages.append(nn.Sequential(*blocks))
+    return stages
+
+
+def _shortcut(width_in: int, width_out: int, stride: int) -> nn.Module:
+    if stride == 1 and width_in == width_out:
+        return nn.Identity()
+    return nn.Sequential(_conv(width_in, width_out, 1, stride=stride), nn.BatchNorm2d(width_out))
+
+
+def _conv(width_in: int, width_out: int, kernel_size: int, *, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(width_in, width_out, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)

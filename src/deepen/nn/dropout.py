@@ -1,0 +1,109 @@
+"""Layers that drop at random, each draw a pure function of (seed, epoch, row, layer).
+
+PyTorch's dropout draws from a stream, so what a sample suffers depends on the batch it stands in. Here it depends on the
+sample: eight at once, two times four, or two ranks give the same masks, and a resumed run draws what it would have drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deepen.core import rng
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit number
+_FIRST = -4658895280553007687  # 0xBF58476D1CE4E5B9, SplitMix64
+_SECOND = -7723592293110705685  # 0x94D049BB133111EB, SplitMix64
+_LAYER = 0x3C6EF372FE94F82A  # any odd-looking constant: it only has to keep layers apart
+
+
+class _Rows:
+    def __init__(self, keys: Tensor) -> None:
+        self.keys = keys
+        self.layer = 0
+
+
+_rows: ContextVar[_Rows | None] = ContextVar("rows", default=None)
+
+
+@contextmanager
+def drawing_for(seed: int, epoch: int, rows: np.ndarray, device: torch.device) -> Iterator[None]:
+    """Within it, layers draw for these rows.
+
+    rows  [B] int64, the samples' places in the training table, in the order of the batch
+    """
+    keys = torch.from_numpy(rng.row_keys(seed, epoch, rows, "layers").view(np.int64)).to(device, non_blocking=True)
+    token = _rows.set(_Rows(keys))
+    try:
+        yield
+    finally:
+        _rows.reset(token)
+
+
+def row_uniform(num_rows: int, num_draws: int, device: torch.device) -> Tensor:
+    """`[num_rows, num_draws]` float32 in [0, 1): by row within `drawing_for`, else from torch's own generator."""
+    current = _rows.get()
+    if current is None:
+        return torch.rand(num_rows, num_draws, device=device)
+    assert current.keys.shape[0] == num_rows, "a layer that draws by row keeps the batch as its first dimension"
+    current.layer += 1
+    counters = torch.arange(1, num_draws + 1, dtype=torch.int64, device=device) * _GOLDEN + current.layer * _LAYER
+    bits = _mix(current.keys[:, None] + counters[None, :])
+    return ((bits >> 40) & 0xFFFFFF).to(torch.float32) * 2.0**-24
+
+
+class Dropout(nn.Module):
+    """Zeroes each element with probability p and scales the rest by 1 / (1 - p); the identity in evaluation.
+
+    Source: Srivastava et al., Dropout, 2014 (here "inverted", so that nothing is scaled when answering).
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        assert 0 <= p < 1
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        if _rows.get() is None:
+            return F.dropout(x, self.p)
+        kept = row_uniform(x.shape[0], x[0].numel(), x.device) >= self.p
+        return x * kept.view(x.shape) * (1 / (1 - self.p))
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class StochasticDepth(nn.Module):
+    """Drops a whole residual branch for a sample with probability p, and scales the kept ones by 1 / (1 - p).
+
+    Source: Huang et al., Deep Networks with Stochastic Depth, 2016 (scaled when training rather than when answering).
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        assert 0 <= p < 1
+        self.p = p
+
+    def forward(self, branch: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return branch
+        kept = (row_uniform(branch.shape[0], 1, branch.device) >= self.p).to(branch.dtype) / (1 - self.p)
+        return branch * kept.view(-1, *[1] * (branch.dim() - 1))
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+def _mix(x: Tensor) -> Tensor:
+    """The finalizer of SplitMix64 on int64: multiplication wraps, and shifts are made logical by a mask."""
+    x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * _FIRST
+    x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * _SECOND
+    return x ^ ((x >> 31) & 0x1FFFFFFFF)

@@ -1,0 +1,51 @@
+"""Losses as a sum and a count, so that micro-batches and ranks add up to the same step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A sum over targets; the engine divides by the count over all micro-batches and ranks.
+
+    sum      scalar, with its graph
+    parts    named scalars without graph for the log, each also a sum over targets
+    """
+
+    sum: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def cross_entropy_sum(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """The summed negative log-likelihood of the targets, in nats.
+
+        sum over b of  -(1 - e) log p[b, y_b]  -  (e / K) sum_k log p[b, k],     p = softmax(logits)
+
+    logits   [B, K] float
+    targets  [B] int64 in [0, K), or IGNORED for rows that count for nothing
+    returns  scalar; 0 for an empty batch or one whose targets are all ignored
+
+    Source: Szegedy et al., Rethinking the Inception Architecture, 2016, section 7, for the smoothing e.
+    """
+    if logits.shape[0] == 0:
+        return logits.sum()
+    return F.cross_entropy(
+        logits, targets, reduction="sum", label_smoothing=label_smoothing, ignore_index=IGNORED
+    )
+
+
+def squared_error_sum(predictions: Tensor, targets: Tensor) -> Tensor:
+    """The sum over b of (prediction - target)^2, both `[B]` float."""
+    return F.mse_loss(predictions, targets, reduction="sum")
+
+
+def huber_sum(predictions: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tensor:
+    """The sum over b of Huber's loss: e^2 / 2 within delta, delta (|e| - delta / 2) beyond. Source: Huber 1964."""
+    return F.huber_loss(predictions, targets, reduction="sum", delta=delta)

@@ -1,0 +1,1 @@
+"""One process and many behind one interface."""

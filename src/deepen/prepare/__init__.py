@@ -1,0 +1,1 @@
+"""Tables to tensors, learnt once and kept with the model."""

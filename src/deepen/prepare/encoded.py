@@ -1,0 +1,60 @@
+"""What crosses from preparing to the engine: the encoded table, and batches of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The deterministic part of preparing, done once: one row per usable sample.
+
+    tensors  each [N, ...], over memory that an Arrow table or a cache file may own; never written to
+    table    the rows they came from (same order, bad ones left out): `source` names any sample, other columns serve
+             the report and whatever is too large to be held as tensors
+    """
+
+    tensors: Mapping[str, Tensor]
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def source(self, row: int) -> str:
+        """Where the sample of this row came from, as the user knows it."""
+        return self.table.column("source")[row].as_py()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Named tensors for one step.
+
+    tensors  each [B, ...]
+    count    the number of targets in it (0 where there are none to learn from)
+    rows     [B] int64 on the CPU: the samples' places in the encoded table
+    """
+
+    tensors: Mapping[str, Tensor]
+    count: int
+    rows: np.ndarray = field(repr=False)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device, without waiting for the copy."""
+        return replace(self, tensors={name: t.to(device, non_blocking=True) for name, t in self.tensors.items()})
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Where a batch stands in training, which is all that its random part may depend on."""
+
+    seed: int
+    epoch: int

@@ -1,0 +1,1 @@
+"""A run to report.html and the model card."""

@@ -1,0 +1,57 @@
+"""`check`: everything that is wrong or odd about data, before any training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepen.core.errors import DataError
+from deepen.core.faults import Fault
+from deepen.data.dataset import Dataset
+from deepen.verbs.options import resolved
+from deepen.verbs.prepared import prepare
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What was found.
+
+    layout   what the data was read as; "" if it could not be read
+    split    how it would be split
+    counts   usable samples by split
+    faults   all of them, in the order in which they were found
+    """
+
+    layout: str
+    split: str
+    counts: dict[str, int]
+    faults: tuple[Fault, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether `train` would accept the data without --skip-bad."""
+        return not any(fault.level in ("error", "sample") for fault in self.faults)
+
+
+def check(
+    task: str,
+    data: str | Path | Dataset,
+    given: Mapping[str, Any] | None = None,
+    *,
+    config: str | Path | None = None,
+    flags: bool = False,
+) -> CheckResult:
+    """Goes the way of `train` up to the first step, and returns every fault instead of refusing.
+
+    Raises OptionError for wrong options; faults of the data are never raised.
+    """
+    chosen = resolved(task, given or {}, config, flags=flags)
+    try:
+        found = prepare(task, data, chosen)
+    except DataError as error:
+        faults = error.faults or (Fault("error", "data", "", str(error)),)
+        return CheckResult("", "", {}, faults)
+    counts = {name: len(encoded) for name, encoded in found.encoded.items()}
+    return CheckResult(found.dataset.layout, found.split, counts, tuple(found.faults))

@@ -1,0 +1,140 @@
+"""All options of a training, from defaults, the model's recipe, a config file and the user, in this order."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepen.core import names, options
+from deepen.core.errors import OptionError
+from deepen.core.files import read_json
+from deepen.data.read import ReadOptions
+from deepen.data.split import SplitOptions
+from deepen.engine.options import FitOptions
+
+BUDGETS = ("epochs", "steps", "samples", "time")
+MAX_CONFIG_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Every option of a training, in its group.
+
+    flat  all of them by dotted name, JSON-able: what run.json holds
+    """
+
+    task: Any
+    network: Any
+    fit: FitOptions
+    split: SplitOptions
+    read: ReadOptions
+    flat: dict[str, Any]
+    stated: frozenset[str]
+
+
+def task_module(task: str) -> Any:
+    """The module of a task by name. Raises OptionError with the nearest name."""
+    return importlib.import_module(names.task(task).module)
+
+
+def groups(task: str, model: str | None = None) -> tuple[type, ...]:
+    """The option dataclasses of a training, for help and parsing: the task's, the network's, the engine's, the data's."""
+    module = task_module(task)
+    model = model or module.Options().model
+    return (module.Options, network_group(module.CONTRACT, model), FitOptions, SplitOptions, ReadOptions)
+
+
+def network_group(contract: str, model: str) -> type:
+    """The model's own options under the prefix `network.`."""
+    module = importlib.import_module(names.model(model, contract).module)
+    if module.Options not in _network_groups:
+        _network_groups[module.Options] = dataclasses.make_dataclass(
+            "Network", [("network", module.Options, dataclasses.field(default=module.Options()))], frozen=True
+        )
+    return _network_groups[module.Options]
+
+
+_network_groups: dict[type, type] = {}
+
+
+def resolved(task: str, given: Mapping[str, Any], config: str | Path | None = None, *, flags: bool = False) -> Resolved:
+    """The options of a training.
+
+    given   what the user says, under any spelling, nested or flat
+    config  a JSON file of options, or a run folder whose options are taken
+    flags   whether sentences spell options as flags
+
+    Raises OptionError for unknown names, wrong values and contradictions.
+    """
+    module = task_module(task)
+    given, from_config = options.flat(given), _config(config)
+    model = str(given.get("model") or from_config.get("model") or module.Options().model)
+    chosen = groups(task, model)
+    fields = options.fields_of(*chosen)
+    by_user = options.resolve(fields, given, flags=flags)
+    by_config = options.resolve(fields, from_config, where=f"{config}: ") if config else {}
+    stated = frozenset(by_user) | frozenset(by_config)
+    values = {**_recipe(module.CONTRACT, model, fields), **by_config, **by_user}
+    _one_budget(values, by_user, by_config)
+    return _built(chosen, values, stated)
+
+
+def rebuilt(task: str, flat: Mapping[str, Any]) -> Resolved:
+    """The options as a run folder holds them: every one stated."""
+    chosen = groups(task, str(flat.get("model", "")) or None)
+    values = options.resolve(options.fields_of(*chosen), flat, where="run.json: ")
+    return _built(chosen, values, frozenset(values))
+
+
+def with_epochs(resolved: Resolved, epochs: int) -> Resolved:
+    """The same options with a budget of epochs."""
+    fit = dataclasses.replace(resolved.fit, epochs=epochs)
+    return dataclasses.replace(resolved, fit=fit, flat={**resolved.flat, "epochs": epochs})
+
+
+def _built(chosen: tuple[type, ...], values: dict[str, Any], stated: frozenset[str]) -> Resolved:
+    task, network, fit, split, read = (options.build(group, values) for group in chosen)
+    flat = {}
+    for instance in (task, network, fit, split, read):
+        flat |= options.flatten(instance)
+    return Resolved(task, network.network, fit, split, read, flat, stated)
+
+
+def _recipe(contract: str, model: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model's file says trains it well, as far as this task has such options."""
+    module = importlib.import_module(names.model(model, contract).module)
+    recipe = {name: value for name, value in module.RECIPE.items() if name in fields}
+    return options.resolve(fields, recipe)
+
+
+def _config(config: str | Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    path = Path(config)
+    if path.is_dir():
+        path = path / "run.json"
+    if path.suffix.lower() != ".json":
+        raise OptionError(f"--config {config}: expected a .json file or a run folder; write the options as JSON.")
+    if not path.exists():
+        raise OptionError(f"--config {config}: no such file; name a .json file of options or a run folder.")
+    content = read_json(path, max_bytes=MAX_CONFIG_BYTES)
+    if isinstance(content, dict) and "format_version" in content:
+        content = content["options"]
+    if not isinstance(content, dict):
+        raise OptionError(f"{path}: expected an object of options such as {{\"epochs\": 10}}.")
+    return options.flat(content)
+
+
+def _one_budget(values: dict[str, Any], by_user: Mapping[str, Any], by_config: Mapping[str, Any]) -> None:
+    """The most direct statement of a budget wins over a less direct one; two equally direct ones contradict."""
+    for layer in (by_user, by_config):
+        stated = [name for name in BUDGETS if layer.get(name) is not None]
+        if stated:
+            for name in BUDGETS:
+                if name not in stated:
+                    values[name] = None
+            return

@@ -1,0 +1,83 @@
+"""`predict`: a run's answers to new samples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from deepen.core import options as option_rules
+from deepen.core.errors import DataError, OptionError
+from deepen.core.faults import Fault, refuse
+from deepen.data import read as reading
+from deepen.data.read import ReadOptions
+from deepen.engine.evaluate import BATCH_SIZE
+from deepen.verbs.loaded import Loaded, loaded
+from deepen.verbs.options import task_module
+from deepen.verbs.prepared import TINY
+
+
+def predict(
+    run: str | Path,
+    inputs: str | Path | list[str | Path],
+    given: Mapping[str, Any] | None = None,
+    *,
+    skip_bad: bool = False,
+    flags: bool = False,
+    faults: list[Fault] | None = None,
+) -> Iterator[Any]:
+    """Answers, one frozen dataclass per sample, in the order of the inputs.
+
+    inputs    files, folders or tables in any layout the task reads; targets are not needed
+    faults    gets what was noticed, among it the samples left out with skip_bad
+
+    Raises RunError, DataError or OptionError, for bad data before the first answer.
+    """
+    inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    if not inputs:
+        raise OptionError("predict: expected files or folders to answer for, but none is named.")
+    return answers(loaded(run), inputs, given or {}, skip_bad=skip_bad, flags=flags, faults=faults)
+
+
+def answers(
+    model: Loaded,
+    inputs: list[str | Path],
+    given: Mapping[str, Any],
+    *,
+    skip_bad: bool = False,
+    flags: bool = False,
+    faults: list[Fault] | None = None,
+) -> Iterator[Any]:
+    """The same for a run that is loaded already."""
+    found = faults if faults is not None else []
+    encoded = []
+    for table in _tables(model, inputs, given, flags, found):
+        encoded.append(model.task.encode(table, "predict", found))
+    refuse(found, skip_bad=skip_bad)
+    if not sum(map(len, encoded)):
+        raise DataError(f"{inputs[0]}: expected samples to answer for, but there are none.", found)
+    for each in encoded:
+        sources = each.table.column("source").to_pylist()
+        for start in range(0, len(each), BATCH_SIZE):
+            rows = np.arange(start, min(start + BATCH_SIZE, len(each)), dtype=np.int64)
+            batch = model.task.batch(each, rows, None).to(model.device)
+            with torch.inference_mode():
+                yield from model.task.answer(model.model, batch, sources[start : start + BATCH_SIZE])
+
+
+def _tables(model: Loaded, inputs: list[str | Path], given: Mapping[str, Any], flags: bool, faults: list[Fault]) -> Any:
+    module = task_module(model.header["task"])
+    schema = module.schema(model.options.task)
+    values = option_rules.resolve(option_rules.fields_of(ReadOptions), given, flags=flags)
+    options = dataclasses.replace(model.options.read, **{"targets_needed": False, **values})
+    if [str(each) for each in inputs] == [TINY]:
+        datasets = [module.TINY.make(model.options.fit.seed)]
+    else:
+        datasets = reading.read_inputs(inputs, schema, options)
+    for dataset in datasets:
+        faults.extend(dataset.faults)
+        yield from dataset.tables.values()

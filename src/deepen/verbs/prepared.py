@@ -1,0 +1,83 @@
+"""The way from raw files to encoded tables, which `check`, `train` and `evaluate` share, so that they find the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from deepen.core.errors import DataError
+from deepen.core.faults import Fault, refuse
+from deepen.data import read as reading
+from deepen.data import split as splitting
+from deepen.data.dataset import Dataset, Schema
+from deepen.engine.task import Task
+from deepen.prepare.encoded import Encoded
+from deepen.verbs.options import Resolved, task_module
+
+TINY = "tiny"
+
+
+@dataclass
+class Prepared:
+    """Data that is ready to train on, and every fault found on the way.
+
+    split     one sentence on how the data was split
+    encoded   by split: train, val and test, as far as they exist
+    """
+
+    dataset: Dataset
+    split: str
+    fingerprint: str
+    tables: dict[str, pa.Table]
+    state: dict[str, Any]
+    task: Task
+    encoded: dict[str, Encoded]
+    faults: list[Fault] = field(default_factory=list)
+
+
+def read(task: str, data: str | Path | Dataset, resolved: Resolved) -> tuple[Dataset, Schema]:
+    """The raw data of a task: a data set already read, "tiny", a built-in name, or a path."""
+    module = task_module(task)
+    schema = module.schema(resolved.task)
+    if isinstance(data, Dataset):
+        return data, schema
+    if str(data) == TINY:
+        return module.TINY.make(resolved.fit.seed), schema
+    return reading.read(data, schema, resolved.read), schema
+
+
+def prepare(task: str, data: str | Path | Dataset, resolved: Resolved) -> Prepared:
+    """Reads, splits, learns and encodes.
+
+    Faults are collected, not raised, as far as one can go on; those that stop everything raise DataError with all that
+    was found until then.
+    """
+    module = task_module(task)
+    dataset, schema = read(task, data, resolved)
+    faults = list(dataset.faults)
+    try:
+        return _prepare(module, dataset, schema, resolved, faults)
+    except DataError as error:
+        raise _with(error, faults) from error
+
+
+def _prepare(module: Any, dataset: Dataset, schema: Schema, resolved: Resolved, faults: list[Fault]) -> Prepared:
+    tables, sentence = splitting.split(dataset, schema, resolved.split, seed=resolved.fit.seed, faults=faults)
+    state = module.learn(resolved.task, tables["train"], dataset, faults)
+    task = module.Task(resolved.task, state, resolved.network)
+    encoded = {name: task.encode(table, name, faults) for name, table in tables.items()}
+    if len(encoded["train"]) == 0:
+        refuse(faults, skip_bad=False)
+        raise DataError(f"{dataset.name}: expected samples to train on, but none is usable; see `deepen check`.", faults)
+    return Prepared(dataset, sentence, dataset.fingerprint(), tables, state, task, encoded, faults)
+
+
+def _with(error: DataError, faults: list[Fault]) -> DataError:
+    """The error with everything that had been found before it, itself included."""
+    own = error.faults or (Fault("error", "data", "", str(error)),)
+    known = {(fault.kind, fault.place, fault.message) for fault in own}
+    rest = [fault for fault in faults if (fault.kind, fault.place, fault.message) not in known]
+    return DataError(str(error), (*own, *rest))

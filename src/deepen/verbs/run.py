@@ -1,0 +1,69 @@
+"""A run folder as a Python object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepen.bundle import load, records
+
+if TYPE_CHECKING:
+    from deepen.data.dataset import Dataset
+    from deepen.verbs.evaluate import EvaluationResult
+
+
+class Run:
+    """What `train` made.
+
+    >>> run = deepen.train("image-classification", "digits", epochs=3)  # doctest: +SKIP
+    >>> run.metrics["accuracy"]  # doctest: +SKIP
+    0.97
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = Path(path)
+        self.header: dict[str, Any] = load.load_header(self.folder)
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.header["task"]
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.header["model"]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every option as resolved, by dotted name."""
+        return self.header["options"]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures on the test split (on the validation split where there is no test split)."""
+        return self.metrics_of(self.header["metrics"].get("of", ""))
+
+    def metrics_of(self, split: str) -> dict[str, float]:
+        """The figures on "val" or "test"; empty if there is no such split."""
+        return self.header["metrics"].get(split, {})
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One record per evaluation during training."""
+        return records.read_metrics(self.folder)
+
+    def evaluate(self, data: str | Path | Dataset | None = None, **options: Any) -> EvaluationResult:
+        """Figures on data, by default on the test split of the data it was trained on."""
+        from deepen.verbs.evaluate import evaluate
+
+        return evaluate(self.folder, data, options)
+
+    def predict(self, inputs: str | Path | list[str | Path], **options: Any) -> list[Any]:
+        """One answer per sample of these files or folders."""
+        from deepen.verbs.predict import predict
+
+        return list(predict(self.folder, inputs, options))
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"

@@ -1,0 +1,292 @@
+"""`train`: raw data to a run folder with the best weights, their figures, a report and a model card."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deepen.bundle import checkpoint, header, save
+from deepen.core.errors import DeepenError, OptionError, RunError
+from deepen.core.faults import grouped, refuse
+from deepen.core.files import write_json
+from deepen.core.lock import FolderLock
+from deepen.data.dataset import Dataset
+from deepen.engine.evaluate import evaluate
+from deepen.engine.events import Events, Silent
+from deepen.engine.fit import Fitted, available_cores, choose_device, fit
+from deepen.engine.signals import Interrupted
+from deepen.parallel import launch
+from deepen.parallel.ranks import Ranks
+from deepen.verbs import environment
+from deepen.verbs.options import BUDGETS, Resolved, rebuilt, resolved, with_epochs
+from deepen.verbs.prepared import Prepared, prepare
+from deepen.verbs.reported import main_split, write_report
+from deepen.verbs.run import Run
+
+LEAST_STEPS = 600  # small data sets are passed over more often than the recipe says, until training has this many steps
+MOST_EPOCHS = 100
+MAY_CHANGE = {"device", "devices", "threads", "checkpoint_every"}  # what a resumed run may do otherwise
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What every rank needs to do its part; picklable."""
+
+    task: str
+    data: str | Path | Dataset
+    options: dict[str, Any]
+    stated: frozenset[str]
+    folder: str
+    resume: bool
+    skip_bad: bool
+    fingerprint: str
+
+
+def train(
+    task: str,
+    data: str | Path | Dataset,
+    given: Mapping[str, Any] | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    config: str | Path | None = None,
+    skip_bad: bool = False,
+    events: Events | None = None,
+    command: str = "",
+    flags: bool = False,
+) -> Run:
+    """The run that this training made, or finished.
+
+    task     a name from `deepen list`
+    data     a path, a built-in name ("digits"), "tiny", or a Dataset
+    given    options by dotted name; a config file's come before them, the model's recipe before those
+    out      the run folder; default runs/<data>-<model>, with -2, -3, ... if taken
+    resume   go on with the run in `out` where its newest checkpoint stands
+    command  what to write down as the command that made this run
+
+    Raises OptionError, DataError, RunError or TrainingError; Interrupted after a signal, with everything saved.
+    """
+    events = events or Silent()
+    chosen = resolved(task, given or {}, config, flags=flags)
+    folder = Path(out) if out is not None else None
+    if resume:
+        folder, chosen = _resumed(task, data, chosen, folder)
+    _set_threads(chosen)
+    prepared = _accepted(task, data, chosen, skip_bad, events)
+    chosen = _budgeted(chosen, prepared)
+    if folder is None:
+        folder = save.free_name(Path("runs"), f"{prepared.dataset.name}-{chosen.task.model}")
+    going_on = resume and (folder / header.RUN_FILE).exists()
+    if not going_on:
+        command = command or _command(task, data, folder)
+        save.create(folder, _header(task, data, chosen, prepared, command, skip_bad))
+    with FolderLock(folder):
+        if going_on:
+            _same_data(folder, prepared)
+            save.sweep(folder)
+            save.update(folder, status="training")
+        else:
+            write_json(folder / header.PREPARE_FILE, prepared.state)
+            save.update(folder, files=(header.PREPARE_FILE,))
+        return _trained(task, data, chosen, prepared, folder, going_on, skip_bad, events)
+
+
+def _trained(
+    task: str,
+    data: str | Path | Dataset,
+    chosen: Resolved,
+    prepared: Prepared,
+    folder: Path,
+    resume: bool,
+    skip_bad: bool,
+    events: Events,
+) -> Run:
+    order = _Order(
+        task, data, chosen.flat, chosen.stated, str(folder), resume, skip_bad, prepared.fingerprint
+    )
+    device = choose_device(chosen.fit.device)
+    try:
+        with launch.group(chosen.fit.devices, device.type, _other_rank, order) as ranks:
+            fitted, test = _fit(chosen, prepared, folder, resume, ranks, events)
+    except Interrupted:
+        save.update(folder, status="interrupted")
+        events.message(f"stopped and saved; go on with: deepen train {task} {data} --out {folder} --resume")
+        raise
+    except DeepenError:
+        save.update(folder, status="failed")
+        raise
+    return _finished(chosen, prepared, folder, fitted, test, events)
+
+
+def _fit(
+    chosen: Resolved, prepared: Prepared, folder: Path, resume: bool, ranks: Ranks, events: Events
+) -> tuple[Fitted, Any]:
+    device = choose_device(chosen.fit.device, ranks.rank)
+    encoded = prepared.encoded
+    if ranks.rank == 0:
+        events.started(_plan(chosen, prepared, device))
+    fitted = fit(
+        prepared.task,
+        encoded["train"],
+        encoded.get("val"),
+        chosen.fit,
+        folder=folder,
+        resume=resume and checkpoint.has_checkpoint(folder),
+        device=device,
+        ranks=ranks,
+        events=events,
+    )
+    scored = {
+        name: evaluate(prepared.task, fitted.model, encoded[name], device=device, ranks=ranks)
+        for name in ("val", "test")
+        if name in encoded and len(encoded[name]) > 0
+    }
+    return fitted, scored
+
+
+def _other_rank(ranks: Ranks, order: _Order) -> None:
+    """What ranks 1, 2, ... do: the same, without writing or saying anything."""
+    chosen = rebuilt(order.task, order.options)
+    _set_threads(chosen)
+    prepared = _accepted(order.task, order.data, chosen, order.skip_bad, Silent())
+    if prepared.fingerprint != order.fingerprint:
+        raise RunError(f"rank {ranks.rank}: expected the data that rank 0 read, but it differs; use one copy of it.")
+    _fit(chosen, prepared, Path(order.folder), order.resume, ranks, Silent())
+
+
+def _finished(
+    chosen: Resolved, prepared: Prepared, folder: Path, fitted: Fitted, scored: dict[str, Any], events: Events
+) -> Run:
+    """Writes weights, figures, report and card, and only then says that the run is done."""
+    metrics = {name: _numbers(found.result()) for name, found in scored.items()}
+    save.save_weights(folder, fitted.model.state_dict())
+    save.update(folder, metrics={"of": main_split(scored), **metrics})
+    write_report(folder, chosen, prepared, fitted, scored)
+    save.update(folder, status="done")
+    return Run(folder)
+
+
+def _accepted(
+    task: str, data: str | Path | Dataset, chosen: Resolved, skip_bad: bool, events: Events
+) -> Prepared:
+    """The prepared data, after saying what is odd about it and refusing what is wrong."""
+    prepared = prepare(task, data, chosen)
+    events.message(prepared.dataset.layout)
+    events.message(prepared.split)
+    for group in grouped(fault for fault in prepared.faults if fault.level in ("warning", "note")):
+        events.message(f"{'warning: ' if group.level == 'warning' else ''}{group.sentence()}")
+    refuse(prepared.faults, skip_bad=skip_bad)
+    skipped = [fault for fault in prepared.faults if fault.level == "sample"]
+    if skipped:
+        events.message(f"{len(skipped)} bad samples are left out (--skip-bad); the list is in run.json")
+    return prepared
+
+
+def _budgeted(chosen: Resolved, prepared: Prepared) -> Resolved:
+    """The options with a budget: where the user states none, the recipe's epochs, and more on small data."""
+    fit_options = chosen.fit
+    if any(name in chosen.stated and getattr(fit_options, name) is not None for name in BUDGETS):
+        return chosen
+    steps = max(1, math.ceil(len(prepared.encoded["train"]) / fit_options.batch_size))
+    epochs = max(fit_options.epochs or 1, min(MOST_EPOCHS, math.ceil(LEAST_STEPS / steps)))
+    return with_epochs(chosen, epochs)
+
+
+def _resumed(
+    task: str, data: str | Path | Dataset, chosen: Resolved, folder: Path | None
+) -> tuple[Path | None, Resolved]:
+    """The folder and options of the run to go on with. A folder that does not exist yet is simply a new run."""
+    if folder is None:
+        raise OptionError("--resume: expected the run to go on with; name its folder with --out runs/NAME.")
+    if not (folder / header.RUN_FILE).exists():
+        return folder, chosen
+    said = header.read_header(folder)
+    if said["task"] != task:
+        raise RunError(f"{folder}: is a run of {said['task']}, not of {task}; name the task it was trained for.")
+    if said["status"] == "done":
+        raise RunError(f"{folder}: this run is done; nothing is left to resume. Train anew with another --out.")
+    before = dict(said["options"])
+    differing = [
+        f"{name} ({before[name]} before, {chosen.flat[name]} now)"
+        for name in sorted(chosen.stated - MAY_CHANGE)
+        if name in before and before[name] != chosen.flat[name]
+    ]
+    if differing:
+        raise OptionError(
+            f"--resume: expected the options of {folder}, but these differ: {', '.join(differing)}; leave them out, "
+            f"or train anew with another --out. {', '.join(sorted(MAY_CHANGE))} may change."
+        )
+    allowed = {name: chosen.flat[name] for name in MAY_CHANGE & chosen.stated}
+    return folder, rebuilt(task, {**before, **allowed})
+
+
+def _same_data(folder: Path, prepared: Prepared) -> None:
+    before = header.read_header(folder)["data"]["fingerprint"]
+    if before != prepared.fingerprint:
+        raise RunError(
+            f"{folder}: was trained on other data than this (fingerprint {before[:12]}, now "
+            f"{prepared.fingerprint[:12]}); resume with the data as it was, or train anew with another --out."
+        )
+
+
+def _header(
+    task: str, data: str | Path | Dataset, chosen: Resolved, prepared: Prepared, command: str, skip_bad: bool
+) -> dict[str, Any]:
+    return {
+        "task": task,
+        "model": chosen.task.model,
+        "options": chosen.flat,
+        "data": {
+            "path": data.name if isinstance(data, Dataset) else str(data),
+            "name": prepared.dataset.name,
+            "layout": prepared.dataset.layout,
+            "split": prepared.split,
+            "fingerprint": prepared.fingerprint,
+            "counts": {name: len(encoded) for name, encoded in prepared.encoded.items()},
+        },
+        "seed": chosen.fit.seed,
+        "versions": environment.versions(),
+        "command": command,
+        "extra": {
+            "skip_bad": skip_bad,
+            "skipped": [fault.sentence() for fault in prepared.faults if fault.level == "sample"],
+            "warned": [group.sentence() for group in grouped(prepared.faults) if group.level == "warning"],
+        },
+    }
+
+
+def _plan(chosen: Resolved, prepared: Prepared, device: torch.device) -> dict[str, Any]:
+    fit_options = chosen.fit
+    budget = next((name, getattr(fit_options, name)) for name in BUDGETS if getattr(fit_options, name) is not None)
+    return {
+        "model": chosen.task.model,
+        "rows": len(prepared.encoded["train"]),
+        "device": str(device),
+        "budget": f"{budget[1]} {budget[0]}" if budget[0] != "time" else budget[1],
+        "objective": prepared.task.objective[0],
+        "epochs": fit_options.epochs,
+    }
+
+
+def _set_threads(chosen: Resolved) -> None:
+    if chosen.fit.threads is not None:
+        torch.set_num_threads(chosen.fit.threads)
+    elif chosen.fit.devices > 1 or launch.under_torchrun():
+        torch.set_num_threads(max(1, available_cores() // max(1, chosen.fit.devices)))
+
+
+def _numbers(result: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in result.items()}
+
+
+def _command(task: str, data: str | Path | Dataset, folder: Path) -> str:
+    path = data.name if isinstance(data, Dataset) else str(data)
+    return f"deepen train {task} {shlex.quote(path)} --out {shlex.quote(str(folder))}"
+
+

@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from deepen.core.errors import OptionError
+from deepen.models.mlp import PAPER, Options, build
+from deepen.nn.shapes import ImageShape, TableShape
+
+
+def test_parameters_are_the_derivation():
+    net = build("mlp", ImageShape(*PAPER["mlp"].inputs), 10)
+    assert sum(p.numel() for p in net.parameters()) == PAPER["mlp"].parameters == 235_146
+    assert sum(p.numel() for p in net.parameters() if p.ndim == 2) == PAPER["mlp"].multiply_adds
+
+
+def test_it_is_the_formula():
+    torch.manual_seed(0)
+    net = build("mlp", ImageShape(3, 5, 7), 11, Options(hidden=(13, 17))).eval()
+    x = torch.randn(2, 3, 5, 7)
+    first, second, last = (layer for layer in net.layers if isinstance(layer, torch.nn.Linear))
+    h = torch.relu(x.flatten(1) @ first.weight.T + first.bias)
+    h = torch.relu(h @ second.weight.T + second.bias)
+    assert torch.allclose(net(x), h @ last.weight.T + last.bias, atol=1e-5)
+
+
+@pytest.mark.parametrize("inputs", [ImageShape(1, 8, 8), ImageShape(3, 64, 48), TableShape(5, (3, 29)), TableShape(5)])
+def test_every_parameter_gets_a_gradient(inputs):
+    torch.manual_seed(0)
+    net = build("mlp", inputs, 7)
+    if isinstance(inputs, ImageShape):
+        arguments = (torch.randn(11, inputs.channels, inputs.height, inputs.width),)
+    else:
+        categories = [torch.randint(0, count, (11, 1)) for count in inputs.categories]
+        arguments = (torch.randn(11, 5), torch.cat([torch.empty(11, 0, dtype=torch.int64), *categories], dim=1))
+    out = net(*arguments)
+    assert out.shape == (11, 7)
+    out.square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+    assert torch.equal(net.eval()(*arguments), net(*arguments))
+
+
+def test_many_categories_are_embedded_and_few_are_not():
+    net = build("mlp", TableShape(5, (3, 29)), 7)
+    assert net.layers[0].in_features == 5 + 3 + 16
+
+
+def test_a_hidden_width_of_nothing_is_refused():
+    with pytest.raises(OptionError, match=r"\(31, 0\)"):
+        build("mlp", ImageShape(1, 8, 8), 7, Options(hidden=(31, 0)))

@@ -1,0 +1,94 @@
+import pytest
+import torch
+from torch import nn
+
+from deepen.core.errors import ShapeError
+from deepen.models.resnet import PAPER, SIZES, Options, build
+from deepen.nn.shapes import ImageShape
+
+
+def cost(net: nn.Module, shape: tuple[int, ...]) -> int:
+    """Multiply-adds of convolutions and linear layers for one image; on the meta device, so nothing is computed."""
+    total = 0
+
+    def add(layer, _, output):
+        nonlocal total
+        total += output.numel() * layer.weight[0].numel()
+
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(add)
+    net.eval()(torch.zeros(1, *shape, device="meta"))
+    return total
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_published_size(name):
+    # 11,689,512 21,797,672 25,557,032 44,549,160 60,192,808: what torchvision states for its weights;
+    # multiply-adds: its 1.81, 3.66, 4.09, 7.80 and 11.51 billion, counted here
+    paper = PAPER[name]
+    with torch.device("meta"):
+        net = build(name, ImageShape(*paper.inputs), paper.outputs)
+    assert sum(p.numel() for p in net.parameters()) == paper.parameters
+    assert cost(net, paper.inputs) == paper.multiply_adds
+
+
+def test_names_are_those_of_the_weights_that_circulate():
+    with torch.device("meta"):
+        net = build("resnet50", ImageShape(3, 224, 224), 1000)
+    names = net.state_dict()
+    assert len(names) == 320
+    assert list(names)[:6] == [
+        "conv1.weight",
+        "bn1.weight",
+        "bn1.bias",
+        "bn1.running_mean",
+        "bn1.running_var",
+        "bn1.num_batches_tracked",
+    ]
+    expected = {
+        "layer1.0.conv1",
+        "layer1.0.downsample.0",
+        "layer1.0.downsample.1",
+        "layer4.2.conv3",
+        "layer4.2.bn3",
+        "fc",
+    }
+    assert {f"{name}.weight" for name in expected} <= set(names)
+    assert not any(name.startswith("layer1.1.downsample") for name in names)
+    assert names["layer2.0.conv2.weight"].shape == (128, 128, 3, 3) and names["fc.weight"].shape == (1000, 2048)
+
+
+@pytest.mark.parametrize(("side", "strides"), [(8, (1, 2, 4, 8)), (63, (1, 2, 4, 8)), (64, (4, 8, 16, 32))])
+def test_declared_widths_and_strides_are_true(side, strides):
+    net = build("resnet18", ImageShape(1, side, side), 10).eval()
+    assert net.strides == strides
+    maps = net.pyramid(torch.zeros(1, 1, side, side))
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (width, -(-side // stride), -(-side // stride)) for width, stride in zip(net.widths, strides, strict=True)
+    ]
+
+
+def test_zero_init_makes_every_plain_block_the_identity():
+    torch.manual_seed(0)
+    x = torch.rand(2, 64, 5, 7)
+    for zero_init in (True, False):
+        block = build("resnet18", ImageShape(3, 32, 32), 10, Options(zero_init=zero_init)).layer1[0].eval()
+        assert torch.equal(block(x), x) == zero_init
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("resnet18", (1, 8, 8)), ("resnet18", (3, 67, 71)), ("resnet50", (3, 32, 32))]
+)
+def test_every_parameter_gets_a_gradient(name, shape):
+    torch.manual_seed(0)
+    net = build(name, ImageShape(*shape), 7, Options(zero_init=False, dropout=0.1))
+    images = torch.randn(5, *shape)
+    net(images).square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+    assert torch.equal(net.eval()(images), net(images))
+
+
+def test_too_small_an_image_is_refused():
+    with pytest.raises(ShapeError, match="at least 8x8 pixels, but these are 7x31"):
+        build("resnet18", ImageShape(3, 7, 31), 10)
