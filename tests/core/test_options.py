@@ -32,6 +32,8 @@ class Training:
     batch_size: int = field(default=32, metadata={"help": "samples a step", "least": 1})
     time: str | None = field(default=None, metadata={"help": "a budget"})
     patience: int | None = None
+    """Evaluations without
+    a better one."""
     sizes: tuple[int, ...] = (2, 3)
     names: tuple[str, ...] = ()
     scales: tuple[float, ...] = field(default=(0.5,), metadata={"least": 0, "most": 1})
@@ -56,6 +58,7 @@ def test_names_flags_aliases_and_defaults_of_nested_groups() -> None:
     assert rate.flag == "--optimizer.learning-rate"
     assert rate.aliases == ("optimizer.lr",)
     assert rate.help == "step size"
+    assert FIELDS["patience"].help == "Evaluations without a better one", "a string under the field does as well"
     assert FIELDS["optimizer.momentum"].default == 0.5, "the parent's default instance decides"
     assert build(Training, {}).optimizer == Optimizer(kind="adamw", momentum=0.5)
 

@@ -43,7 +43,8 @@ def _block(title: str, lines: Sequence[str]) -> str:
 
 
 def _group(group: type, defaults: Mapping[str, Any]) -> str:
-    title = (group.__doc__ or group.__name__).strip().split("\n", 1)[0].rstrip(".:")
+    doc = (group.__doc__ or "").strip()
+    title = group.__name__ if doc.startswith(f"{group.__name__}(") else doc.split("\n", 1)[0].rstrip(".:")
     options = [replace(option, default=defaults.get(name, option.default)) for name, option in fields_of(group).items()]
     entries = [_entry(_names(option), _text(option)) for option in options]
     return "\n".join([f"{title}:", *entries]) if entries else ""
@@ -78,10 +79,13 @@ def _text(option: OptionField) -> str:
     facts = []
     if kind.choices and (len(kind.choices) > 4 or kind.many):
         facts.append(", ".join(map(str, kind.choices)))
-    if any(limit is not None for limit in (kind.least, kind.most, kind.above, kind.below)):
-        facts.append(kind.words().removesuffix(", or none"))
-    facts.append("needed" if option.default is MISSING else f"default {shown(option.default)}")
-    return f"{option.help} ({'; '.join(facts)})".strip()
+    if kind.limits():
+        facts.append(kind.limits())
+    if option.default is MISSING:
+        facts.append("needed")
+    elif option.default not in ("", ()) and not (option.default is None and "default" in option.help):
+        facts.append(f"default {shown(option.default)}")
+    return f"{option.help} ({'; '.join(facts)})".strip() if facts else option.help
 
 
 def shown(value: Any) -> str:

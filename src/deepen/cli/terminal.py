@@ -108,7 +108,7 @@ class Terminal:
 
 def evaluation_line(record: Mapping[str, Any]) -> str:
     """The figures of an evaluation on one line, epoch or step first."""
-    where = f"epoch {cell(record['epoch'])}" if "epoch" in record else f"step {cell(record.get('step', 0))}"
+    where = f"epoch {round(record['epoch'], 2):g}" if "epoch" in record else f"step {cell(record.get('step', 0))}"
     figures = [
         f"{name} {cell(value)}"
         for name, value in record.items()

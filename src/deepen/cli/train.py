@@ -77,8 +77,8 @@ def _train(task: str, data: str, arguments: Arguments, groups: tuple[type, ...],
         flags=True,
     )
     if own.get("json"):
-        write_json({"run": str(run.path), "metrics": run.metrics})
+        write_json({"run": str(run.folder), "metrics": run.metrics})
         return
     if run.metrics:
         write(table(["metric", "value"], list(run.metrics.items())))
-    write(str(run.path))
+    write(str(run.folder))

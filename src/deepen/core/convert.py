@@ -53,6 +53,10 @@ class Kind:
         words = _many_words(self) if self.many else _one_words(self)
         return f"{words}, or none" if self.optional else words
 
+    def limits(self) -> str:
+        """The limits of a number in words, "" where it has none: "at least 0 and below 1"."""
+        return _limit_words(self).strip().replace("of at", "at")
+
 
 def converted(kind: Kind, value: Any, place: str) -> Any:
     """The value in its type. Raises OptionError, beginning with `place`, where it is not of that kind."""

@@ -2,7 +2,7 @@
 
 A field is a bool, int, float, str, Literal, tuple[..., ...] of those, any of them `| None`, or a nested frozen
 dataclass, whose fields then have dotted names. Its metadata may hold
-    help     one line                                    alias   another name in its group, such as "lr"
+    help     one line (or a string under the field)      alias   another name in its group, such as "lr"
     choices  the only values                             least, most, above, below   limits of a number
 
     optimizer.learning_rate     in Python and in config files, where {"optimizer": {"learning_rate": 0.1}} is the same
@@ -13,12 +13,16 @@ Our own code, not tyro: a wrong value must give the same sentence from a flag, a
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import textwrap
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal, TypeVar, Union
 
 from deepen.core.convert import Kind, converted
@@ -169,6 +173,24 @@ def _hints(group: type) -> dict[str, Any]:
     return typing.get_type_hints(group)
 
 
+@cache
+def _docstrings(group: type) -> dict[str, str]:
+    """The strings that stand under the fields in the source, for those whose metadata has no help."""
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(group))).body[0]
+    except (OSError, TypeError):
+        return {}
+    lines = body.body if isinstance(body, ast.ClassDef) else []
+    return {
+        before.target.id: " ".join(str(after.value.value).split()).rstrip(".")
+        for before, after in pairwise(lines)
+        if isinstance(before, ast.AnnAssign)
+        and isinstance(before.target, ast.Name)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+    }
+
+
 def _default(field: dataclasses.Field[Any], parent: Any) -> Any:
     """The field's default, or what the parent's default instance has in it."""
     if parent is not MISSING:
@@ -186,7 +208,8 @@ def _fields(group: type, outermost: type, prefix: str, parent: Any) -> Iterable[
         alias = field.metadata.get("alias", ())
         aliases = tuple(prefix + name for name in ((alias,) if isinstance(alias, str) else alias))
         kind = _kind(hint, field.metadata, f"{group.__name__}.{field.name}")
-        yield OptionField(prefix + field.name, kind, default, field.metadata.get("help", ""), outermost, aliases)
+        text = field.metadata.get("help") or _docstrings(group).get(field.name, "")
+        yield OptionField(prefix + field.name, kind, default, text, outermost, aliases)
 
 
 def _build(group: type[T], values: Mapping[str, Any], prefix: str, parent: Any) -> T:

@@ -21,6 +21,18 @@ FOREIGN_ENDINGS = frozenset(
 )
 
 
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
 @dataclass(frozen=True)
 class Looked:
     """What one look at a file showed: the hash of its bytes and its kind by its first bytes, or its fault."""
@@ -62,7 +74,9 @@ def wrong_endings(paths: Sequence[str], looked: Sequence[Looked]) -> list[Fault]
     if not wrong:
         return []
     path, kind = wrong[0]
-    message = f"is a {kind} file by its content and is read as one; {len(wrong):,} such file{'s' if len(wrong) > 1 else ''}."
+    message = (
+        f"is a {kind} file by its content and is read as one; {len(wrong):,} such file{'s' if len(wrong) > 1 else ''}."
+    )
     return [Fault("note", "image-ending", path, message)]
 
 

@@ -36,7 +36,9 @@ class ReadOptions:
     separator: str = field(default="", metadata={"help": "what separates the columns; found by looking if not given"})
     decimal: str = field(default=".", metadata={"help": "the decimal mark in numbers, '.' or ','"})
     header: bool = field(default=True, metadata={"help": "whether the first line names the columns"})
-    labels: str = field(default="", metadata={"help": "a file with one class name per line; no other label is accepted"})
+    labels: str = field(
+        default="", metadata={"help": "a file with one class name per line; no other label is accepted"}
+    )
     sheet: str = field(default="", metadata={"help": "the sheet of an Excel file"})
     group: str = field(default="", metadata={"help": "a column whose equal values stay in one split"})
     columns: tuple[str, ...] = field(default=(), metadata={"help": "the columns to learn from; all if not given"})
@@ -98,7 +100,9 @@ def _missing(path: Path, schema: Schema) -> str:
     if path.is_symlink():
         return f"{path}: is a link to {os.readlink(path)}, which does not exist; mend the link."
     near = _nearest_sibling(path) or nearest(str(path), [name for name in BUILT_IN if name in schema.readers])
-    hint = f"did you mean {near}?" if near else f"{_first_missing(path)} is not there; give a file or folder that exists."
+    hint = (
+        f"did you mean {near}?" if near else f"{_first_missing(path)} is not there; give a file or folder that exists."
+    )
     return f"{shortened(str(path))}: no such file or folder; {hint}"
 
 

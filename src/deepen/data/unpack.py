@@ -41,7 +41,9 @@ def unpacked(path: Path, limit: int, *, skip: int = 0) -> bytearray:
     except PermissionError:
         raise DataError(f"{path}: may not be read by this user; change its permissions.") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); get a whole copy of it.") from None
+        raise DataError(
+            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); get a whole copy of it."
+        ) from None
     return held
 
 

@@ -78,11 +78,15 @@ def normal_form(path: Path) -> list[Path]:
     return [path.parent / name for name in names if unicodedata.normalize("NFC", name) == wanted]
 
 
-def _scan(root: Path, relative: str, found: Walk, seen: set[tuple[int, int]], folders: list[str], links: list[str]) -> None:
+def _scan(
+    root: Path, relative: str, found: Walk, seen: set[tuple[int, int]], folders: list[str], links: list[str]
+) -> None:
     try:
         entries = sorted(os.scandir(root / relative), key=lambda entry: entry.name)
     except OSError as error:
-        message = f"{root / relative}: this folder cannot be read ({(error.strerror or '').lower()}); change its permissions."
+        message = (
+            f"{root / relative}: this folder cannot be read ({(error.strerror or '').lower()}); change its permissions."
+        )
         if not relative:
             raise DataError(message) from None
         found.faults.append(Fault("error", "folder-unreadable", str(root / relative), message.split(": ", 1)[1]))

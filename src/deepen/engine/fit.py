@@ -25,6 +25,8 @@ from deepen.engine.training import Training
 from deepen.parallel.ranks import Alone, Ranks
 from deepen.prepare.encoded import Encoded
 
+EVALUATION_STEPS = 25  # fewest updates between two evaluations: an epoch of a small data set is over at once
+
 
 @dataclass
 class Fitted:
@@ -97,6 +99,7 @@ class _Loop:
         self.progress = _Progress()
         self.watch = Stopwatch()
         self._saved_seconds = 0.0
+        self._saved_step = -1
         self._lap = (0.0, 0)
         self._every = seconds(training.options.checkpoint_every, name="--checkpoint-every")
 
@@ -109,15 +112,17 @@ class _Loop:
                     stop = training.update(rows, wish_to_stop=wish.signal is not None)
                     self._plan()
                     self.events.step(training.step, training.budget.progress, self._seconds_left())
-                    if training.position == 0 or training.budget.progress >= 1:
+                    ended = training.budget.progress >= 1
+                    if ended or self._evaluation_is_due():
                         self._evaluate()
-                    elif self._checkpoint_is_due():
+                    if stop or ended or self._checkpoint_is_due():
                         self._save()
-                    if stop:
-                        self._save()
+                    if stop and not ended:
                         raise Interrupted(wish.signal or 15)
-                    if training.budget.progress >= 1:
+                    if ended or self._out_of_patience():
                         break
+            if self._saved_step != training.step:
+                self._save()
 
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any], note: str) -> None:
         if note:
@@ -126,7 +131,7 @@ class _Loop:
         best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
         self.progress = _Progress(best_weights=best, **state["progress"])
         self.watch = Stopwatch(state["seconds"])
-        self._saved_seconds = state["seconds"]
+        self._saved_seconds, self._saved_step = state["seconds"], self.training.step
         self._lap = (state["seconds"], self.training.step)
         if self.folder is not None:
             records.truncate_metrics(self.folder, len(self.progress.history))
@@ -160,7 +165,6 @@ class _Loop:
         if self.folder is not None:
             records.append_timing(self.folder, progress.timing[-1])
             records.append_metrics(self.folder, progress.history[-1])
-        self._save()
         if training.ranks.rank == 0:
             self.events.evaluated(progress.history[-1])
 
@@ -200,11 +204,17 @@ class _Loop:
     def _seconds_left(self) -> float | None:
         return self.training.budget.seconds_left(self.training.step, self.watch.seconds())
 
+    def _evaluation_is_due(self) -> bool:
+        """At the end of an epoch, but of short epochs not at every one."""
+        training = self.training
+        last = self.progress.history[-1]["step"] if self.progress.history else 0
+        return training.position == 0 and training.step - last >= EVALUATION_STEPS
+
     def _checkpoint_is_due(self) -> bool:
         return self.watch.seconds() - self._saved_seconds >= self._every
 
     def _save(self) -> None:
-        self._saved_seconds = self.watch.seconds()
+        self._saved_seconds, self._saved_step = self.watch.seconds(), self.training.step
         if self.folder is None:
             return
         self.training.check_finite()

@@ -66,7 +66,7 @@ class FitOptions:
     patience: int = field(
         default=0, metadata={"help": "stop after this many evaluations without a better one; 0: never", "least": 0}
     )
-    checkpoint_every: str = field(default="60s", metadata={"help": "time between checkpoints, beside those at epochs"})
+    checkpoint_every: str = field(default="30s", metadata={"help": "time between checkpoints"})
     precision: Literal["fp32", "bf16", "fp16"] = field(
         default="fp32", metadata={"help": "arithmetic; bf16 and fp16 pay on GPUs, and are slower on most CPUs"}
     )

@@ -53,7 +53,9 @@ class Held:
     def faults_of(self, table: pa.Table, split: str) -> list[Fault]:
         """The faults with the places that the rows have now."""
         sources = table.column("source")
-        return [Fault(level, kind, sources[row].as_py(), message, split, row) for level, kind, message, row in self.found]
+        return [
+            Fault(level, kind, sources[row].as_py(), message, split, row) for level, kind, message, row in self.found
+        ]
 
 
 def folder() -> Path | None:
@@ -98,7 +100,9 @@ def load(name: str) -> Held | None:
     return held
 
 
-def store(name: str, values: Tensor, kept: np.ndarray, found: list[Fault], table: pa.Table, faults: list[Fault]) -> None:
+def store(
+    name: str, values: Tensor, kept: np.ndarray, found: list[Fault], table: pa.Table, faults: list[Fault]
+) -> None:
     """Writes a cache file; where that is not possible, adds one note to `faults` and goes on.
 
     values  [N, ...] uint8
@@ -151,7 +155,11 @@ def _read(file: Any) -> Held | None:
 def _prune(place: Path) -> None:
     """Removes the least recently used files over the limit."""
     try:
-        files = [(entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in os.scandir(place) if entry.name.endswith(ENDING)]
+        files = [
+            (entry.stat().st_mtime, entry.stat().st_size, entry.path)
+            for entry in os.scandir(place)
+            if entry.name.endswith(ENDING)
+        ]
     except OSError:
         return
     total = sum(size for _, size, _ in files)

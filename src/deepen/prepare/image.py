@@ -114,7 +114,11 @@ def encode(
     if num_bytes > budget_bytes:
         kept = _decoded(table, state, split, faults, max_pixels, None)
         return EncodedImages(None, kept)
-    name = cache.name_of(table, {**_geometry(state), "max_pixels": max_pixels}) if use_cache and table.num_rows >= CACHED_FROM else ""
+    name = (
+        cache.name_of(table, {**_geometry(state), "max_pixels": max_pixels})
+        if use_cache and table.num_rows >= CACHED_FROM
+        else ""
+    )
     held = cache.load(name) if name else None
     if held is not None:
         faults.extend(held.faults_of(table, split))
@@ -177,19 +181,25 @@ def _sizes(column: pa.ChunkedArray, max_pixels: int) -> list[Header]:
     return [result for result in results if isinstance(result, Header)]
 
 
-def _chosen_size(kind: pa.DataType, sizes: set[tuple[int, int]], asked: int | tuple[int, int] | None, faults: list[Fault]) -> list[int]:
+def _chosen_size(
+    kind: pa.DataType, sizes: set[tuple[int, int]], asked: int | tuple[int, int] | None, faults: list[Fault]
+) -> list[int]:
     if asked is not None:
         return [asked, asked] if isinstance(asked, int) else list(asked)
     height, width = next(iter(sizes))
     if len(sizes) == 1 and (isinstance(kind, pa.FixedShapeTensorType) or max(height, width) <= DEFAULT_SIZE):
         return [height, width]
     what = f"are all {height} x {width}" if len(sizes) == 1 else f"have {len(sizes):,} sizes"
-    message = f"the images {what} pixels, so they are brought to {DEFAULT_SIZE} x {DEFAULT_SIZE}; --image-size changes that."
+    message = (
+        f"the images {what} pixels, so they are brought to {DEFAULT_SIZE} x {DEFAULT_SIZE}; --image-size changes that."
+    )
     faults.append(Fault("note", "image-size", "", message))
     return [DEFAULT_SIZE, DEFAULT_SIZE]
 
 
-def _measured(column: pa.ChunkedArray, state: State, max_pixels: int, faults: list[Fault]) -> tuple[list[float], list[float]]:
+def _measured(
+    column: pa.ChunkedArray, state: State, max_pixels: int, faults: list[Fault]
+) -> tuple[list[float], list[float]]:
     """Mean and deviation per channel of pixels in 0 to 1; the deviation of a channel that never changes is taken as 1."""
     chosen = np.unique(np.linspace(0, len(column) - 1, min(IMAGES_MEASURED, len(column))).round().astype(np.int64))
     total, squares, count = np.zeros(state["channels"]), np.zeros(state["channels"]), 0
@@ -208,10 +218,24 @@ def _measured(column: pa.ChunkedArray, state: State, max_pixels: int, faults: li
 
 def _warn_constant(std: np.ndarray, num_different: int, num_images: int, faults: list[Fault]) -> None:
     if num_different == 1 and num_images > 1:
-        faults.append(Fault("warning", "image-constant", "", "all training images that were looked at are identical; nothing can be learned from them."))
+        faults.append(
+            Fault(
+                "warning",
+                "image-constant",
+                "",
+                "all training images that were looked at are identical; nothing can be learned from them.",
+            )
+        )
     elif (std < 1e-6).any():
         channel = int(np.flatnonzero(std < 1e-6)[0])
-        faults.append(Fault("warning", "image-constant", "", f"channel {channel} has one value in all training images; it is kept as it is."))
+        faults.append(
+            Fault(
+                "warning",
+                "image-constant",
+                "",
+                f"channel {channel} has one value in all training images; it is kept as it is.",
+            )
+        )
 
 
 def _some_pixels(images: pa.ChunkedArray, state: State, max_pixels: int) -> Iterator[Tensor]:
@@ -224,7 +248,9 @@ def _some_pixels(images: pa.ChunkedArray, state: State, max_pixels: int) -> Iter
             yield result[0]
 
 
-def _filled(table: pa.Table, state: State, split: str, faults: list[Fault], max_pixels: int, name: str) -> EncodedImages:
+def _filled(
+    table: pa.Table, state: State, split: str, faults: list[Fault], max_pixels: int, name: str
+) -> EncodedImages:
     pixels = torch.empty((table.num_rows, *state["size"], state["channels"]), dtype=torch.uint8)
     found: list[Fault] = []
     kept = _decoded(table, state, split, found, max_pixels, pixels)
@@ -236,7 +262,9 @@ def _filled(table: pa.Table, state: State, split: str, faults: list[Fault], max_
     return EncodedImages(pixels, kept)
 
 
-def _decoded(table: pa.Table, state: State, split: str, faults: list[Fault], max_pixels: int, out: Tensor | None) -> np.ndarray:
+def _decoded(
+    table: pa.Table, state: State, split: str, faults: list[Fault], max_pixels: int, out: Tensor | None
+) -> np.ndarray:
     """Decodes every image into its row of `out`; the rows that are usable."""
     sources = table.column("source")
     kept = []
@@ -245,7 +273,9 @@ def _decoded(table: pa.Table, state: State, split: str, faults: list[Fault], max
             faults.append(Fault("sample", result.kind, sources[row].as_py(), str(result), split, row))
             continue
         kept.append(row)
-        faults.extend(Fault("warning", kind, sources[row].as_py(), message, split, row) for kind, message in result[1].warnings)
+        faults.extend(
+            Fault("warning", kind, sources[row].as_py(), message, split, row) for kind, message in result[1].warnings
+        )
         if out is not None:
             out[row] = result[0]
     return np.array(kept, np.int64)
@@ -294,8 +324,7 @@ def _array(column: pa.ChunkedArray) -> Tensor:
     height, width, channels = column.type.shape
     if len(column) == 0:
         return torch.empty((0, height, width, channels), dtype=torch.uint8)
-    array = column.combine_chunks()
-    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns that Arrow's memory is read-only; nothing here writes to it
         return torch.from_numpy(array.to_numpy_ndarray())
@@ -323,14 +352,18 @@ def _geometry(state: State) -> dict[str, Any]:
 def _checked(state: dict[str, Any]) -> dict[str, Any]:
     for name in ("mean", "std"):
         if len(state[name]) != state["channels"]:
-            raise DataError(f"--{name}: {len(state[name])} numbers were given for images of {state['channels']} channels; give one each.")
+            raise DataError(
+                f"--{name}: {len(state[name])} numbers were given for images of {state['channels']} channels; give one each."
+            )
     if any(value <= 0 for value in state["std"]):
         raise DataError(f"--std: {state['std']} has a number that is not above 0.")
     return state
 
 
 def _nothing_readable(table: pa.Table, max_pixels: int) -> str:
-    for row, (_, result) in enumerate(_each(_values(table.column("image")), lambda data: header(data, max_pixels=max_pixels))):
+    for row, (_, result) in enumerate(
+        _each(_values(table.column("image")), lambda data: header(data, max_pixels=max_pixels))
+    ):
         if isinstance(result, Unusable):
             return f"{table.column('source')[row].as_py()}: {result} No other training image can be read either."
     return "the training table holds no image; give at least a few of each class."

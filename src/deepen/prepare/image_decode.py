@@ -117,16 +117,22 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
     kind = image_kind(data[:HEAD_BYTES])
     if kind is None:
         what = described(data[:HEAD_BYTES])
-        raise Unusable("image-kind", f"is {what}, not an image of a kind that is read ({IMAGES_READ}); remove it or get it again.")
+        raise Unusable(
+            "image-kind", f"is {what}, not an image of a kind that is read ({IMAGES_READ}); remove it or get it again."
+        )
     _judge_structure(data, kind)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=IMAGE_KINDS)
     except Image.DecompressionBombError:
-        raise Unusable("image-bomb", f"has too many pixels in its header; at most {max_pixels:,} are decoded.") from None
+        raise Unusable(
+            "image-bomb", f"has too many pixels in its header; at most {max_pixels:,} are decoded."
+        ) from None
     except UnidentifiedImageError:
-        raise Unusable("image-damaged", f"is a {kind} file whose header is damaged or cut ({len(data):,} bytes); get it again.") from None
+        raise Unusable(
+            "image-damaged", f"is a {kind} file whose header is damaged or cut ({len(data):,} bytes); get it again."
+        ) from None
     except Exception as error:
         raise _damaged(error, data) from None
     width, height = image.size
@@ -164,7 +170,9 @@ def _truncated(image: Image.Image, data: bytes) -> str:
             return f"image file is truncated ({len(data):,} of {total:,} bytes); get it again."
     if 0.0 < share < 1.0:
         total = round(len(data) / share, -2)
-        return f"image file is truncated ({len(data):,} of about {int(max(total, len(data) + 1)):,} bytes); get it again."
+        return (
+            f"image file is truncated ({len(data):,} of about {int(max(total, len(data) + 1)):,} bytes); get it again."
+        )
     return f"image file is truncated ({len(data):,} bytes are not all of it); get it again."
 
 
@@ -172,7 +180,9 @@ def _damaged(error: Exception, data: bytes) -> Unusable:
     _ours(error)
     words = str(error).splitlines()[0] if str(error) else "its structure is wrong"
     if "truncated" in words.lower():
-        return Unusable("image-truncated", f"image file is truncated ({len(data):,} bytes are not all of it); get it again.")
+        return Unusable(
+            "image-truncated", f"image file is truncated ({len(data):,} bytes are not all of it); get it again."
+        )
     return Unusable("image-damaged", f"image file is damaged ({_plain(words)}); get it again.")
 
 
@@ -189,7 +199,9 @@ def _ours(error: Exception) -> None:
 def _judge_structure(data: bytes, kind: str) -> None:
     """Refuses files built to cost time: thousands of scans or chunks."""
     if kind == "JPEG" and data.count(b"\xff\xda") > MOST_SCANS and (scans := _num_scans(data)) > MOST_SCANS:
-        raise Unusable("image-costly", f"is a JPEG of {scans:,} scans; at most {MOST_SCANS} are decoded. Save it again.")
+        raise Unusable(
+            "image-costly", f"is a JPEG of {scans:,} scans; at most {MOST_SCANS} are decoded. Save it again."
+        )
     if kind == "PNG" and (chunks := _num_chunks(data)) > MOST_CHUNKS:
         raise Unusable("image-costly", f"is a PNG of more than {MOST_CHUNKS:,} chunks ({chunks:,}); save it again.")
 
@@ -219,7 +231,9 @@ def _warned(image: Image.Image) -> list[tuple[str, str]]:
         found.append(("image-frames", f"has {frames} frames or pages; the first is used."))
     width, height = image.size
     if max(width, height) > GREATEST_ASPECT * min(width, height) and min(width, height) > 0:
-        found.append(("image-aspect", f"is {width:,} x {height:,} pixels, very narrow; little of it is left after resizing."))
+        found.append(
+            ("image-aspect", f"is {width:,} x {height:,} pixels, very narrow; little of it is left after resizing.")
+        )
     return found
 
 
@@ -231,7 +245,9 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _as_bytes(image: Image.Image, channels: int, background: tuple[int, int, int]) -> tuple[np.ndarray, list[tuple[str, str]]]:
+def _as_bytes(
+    image: Image.Image, channels: int, background: tuple[int, int, int]
+) -> tuple[np.ndarray, list[tuple[str, str]]]:
     """[H, W, channels] uint8, and warnings about the range of deep pixels."""
     mode = "L" if channels == 1 else "RGB"
     if image.mode == "F":
@@ -260,7 +276,12 @@ def _from_deep(values: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]]]:
     found = []
     if 0 < high < 1 << 13:
         bits = max(1, high.bit_length())
-        found.append(("image-range", f"has 16-bit pixels of at most {high} ({bits} bits), so it is read as very dark; stretch it to 65,535."))
+        found.append(
+            (
+                "image-range",
+                f"has 16-bit pixels of at most {high} ({bits} bits), so it is read as very dark; stretch it to 65,535.",
+            )
+        )
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8), found
 
 
@@ -269,6 +290,8 @@ def _from_float(values: np.ndarray) -> np.ndarray:
         raise Unusable("image-range", "has pixels that are NaN or infinite; expected 0 to 1, 0 to 255 or 0 to 65,535.")
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 65_535:
-        raise Unusable("image-range", f"has pixel values from {low:g} to {high:g}; expected 0 to 1, 0 to 255 or 0 to 65,535.")
+        raise Unusable(
+            "image-range", f"has pixel values from {low:g} to {high:g}; expected 0 to 1, 0 to 255 or 0 to 65,535."
+        )
     scale = 255.0 if high <= 1 else 1.0 if high <= 255 else 1 / 257
     return np.rint(values * scale).astype(np.uint8)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 NUM_QUANTILES = 200
+MOST = 0.01  # of the ranks that one value may take up, so that a heap of zeros leaves room for the rest
 LIMIT = 4.0  # no input is further from 0 than this
 
 
@@ -14,7 +15,7 @@ def learn_scaling(numbers: np.ndarray) -> dict[str, Any]:
     """What `scaled` needs, JSON-able.
 
     Columns of three values or more are mapped to a standard normal by their quantiles, which no outlier or skew
-    disturbs; others are only centred and divided by their deviation. Missing numbers (NaN) are put at the median, and if
+    disturbs, a value counting for at most MOST of the rows; others are only centred and divided by their deviation. Missing numbers (NaN) are put at the median, and if
     there are any in training a further input says where.
 
     numbers  [N] float64 with NaN for missing, at least one finite
@@ -48,20 +49,15 @@ def width_of(state: dict[str, Any]) -> int:
 
 
 def _normal_map(ordered: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
-    """Points of the map from values to normals; equal values share the middle of their ranks."""
+    """Points of the map from values to normals; each value stands in the middle of its ranks."""
     first = np.searchsorted(ordered, distinct, side="left")
     last = np.searchsorted(ordered, distinct, side="right")
-    ranks = (first + last) / (2 * len(ordered))  # in (0, 1)
-    normals = _inverse_normal(ranks)
+    weights = np.minimum(last - first, max(len(ordered) * MOST, 1.0))
+    ranks = (np.cumsum(weights) - weights / 2) / weights.sum()  # in (0, 1)
     if len(distinct) > NUM_QUANTILES:
         kept = np.unique(np.searchsorted(ranks, np.linspace(0, 1, NUM_QUANTILES)).clip(0, len(distinct) - 1))
-        distinct, normals = distinct[kept], normals[kept]
-    deviation = max(float(_inverse_deviation(ordered, distinct, normals)), 1e-6)
-    return {"points": distinct.tolist(), "normals": (normals / deviation).tolist()}
-
-
-def _inverse_deviation(ordered: np.ndarray, points: np.ndarray, normals: np.ndarray) -> float:
-    return float(np.interp(ordered, points, normals).std())
+        distinct, ranks = distinct[kept], ranks[kept]
+    return {"points": distinct.tolist(), "normals": _inverse_normal(ranks).tolist()}
 
 
 def _inverse_normal(probabilities: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.data.dataset import Dataset
 from deepen.verbs.options import resolved
-from deepen.verbs.prepared import prepare
+from deepen.verbs.prepared import base_options, prepare
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def check(
 
     Raises OptionError for wrong options; faults of the data are never raised.
     """
-    chosen = resolved(task, given or {}, config, flags=flags)
+    chosen = resolved(task, given or {}, config, flags=flags, base=base_options(task, data))
     try:
         found = prepare(task, data, chosen)
     except DataError as error:

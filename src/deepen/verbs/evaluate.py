@@ -14,11 +14,10 @@ from deepen.core.errors import DataError, RunError
 from deepen.core.faults import Fault, refuse
 from deepen.data.dataset import Dataset
 from deepen.data.read import ReadOptions
-from deepen.data.split import split
 from deepen.engine.evaluate import evaluate as score
 from deepen.parallel.ranks import Alone
 from deepen.verbs.loaded import Loaded, loaded
-from deepen.verbs.prepared import read
+from deepen.verbs.prepared import cut_up, read
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def evaluate(
     dataset, schema = read(model.header["task"], source, chosen)
     faults = list(dataset.faults)
     if own or str(source) == "tiny":
-        tables, _ = split(dataset, schema, chosen.split, seed=chosen.fit.seed, faults=[])
+        tables = cut_up(dataset, schema, chosen, []).tables
         name = model.header["metrics"].get("of") or "test"
         if own and dataset.fingerprint() != model.header["data"]["fingerprint"]:
             raise RunError(

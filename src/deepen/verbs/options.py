@@ -61,9 +61,17 @@ def network_group(contract: str, model: str) -> type:
 _network_groups: dict[type, type] = {}
 
 
-def resolved(task: str, given: Mapping[str, Any], config: str | Path | None = None, *, flags: bool = False) -> Resolved:
+def resolved(
+    task: str,
+    given: Mapping[str, Any],
+    config: str | Path | None = None,
+    *,
+    flags: bool = False,
+    base: Mapping[str, Any] | None = None,
+) -> Resolved:
     """The options of a training.
 
+    base    options that come after the model's recipe and before all others, such as those of a tiny data set
     given   what the user says, under any spelling, nested or flat
     config  a JSON file of options, or a run folder whose options are taken
     flags   whether sentences spell options as flags
@@ -71,15 +79,16 @@ def resolved(task: str, given: Mapping[str, Any], config: str | Path | None = No
     Raises OptionError for unknown names, wrong values and contradictions.
     """
     module = task_module(task)
-    given, from_config = options.flat(given), _config(config)
-    model = str(given.get("model") or from_config.get("model") or module.Options().model)
+    given, from_config, base = options.flat(given), _config(config), options.flat(base or {})
+    model = str(given.get("model") or from_config.get("model") or base.get("model") or module.Options().model)
     chosen = groups(task, model)
     fields = options.fields_of(*chosen)
     by_user = options.resolve(fields, given, flags=flags)
     by_config = options.resolve(fields, from_config, where=f"{config}: ") if config else {}
-    stated = frozenset(by_user) | frozenset(by_config)
-    values = {**_recipe(module.CONTRACT, model, fields), **by_config, **by_user}
-    _one_budget(values, by_user, by_config)
+    by_base = options.resolve(fields, base)
+    stated = frozenset(by_user) | frozenset(by_config) | frozenset(by_base)
+    values = {**_recipe(module.CONTRACT, model, fields), **by_base, **by_config, **by_user}
+    _one_budget(values, by_user, by_config, by_base)
     return _built(chosen, values, stated)
 
 
@@ -129,9 +138,12 @@ def _config(config: str | Path | None) -> dict[str, Any]:
     return options.flat(content)
 
 
-def _one_budget(values: dict[str, Any], by_user: Mapping[str, Any], by_config: Mapping[str, Any]) -> None:
-    """The most direct statement of a budget wins over a less direct one; two equally direct ones contradict."""
-    for layer in (by_user, by_config):
+def _one_budget(values: dict[str, Any], *layers: Mapping[str, Any]) -> None:
+    """The most direct statement of a budget wins over a less direct one; two equally direct ones contradict.
+
+    layers  the most direct one first
+    """
+    for layer in layers:
         stated = [name for name in BUDGETS if layer.get(name) is not None]
         if stated:
             for name in BUDGETS:

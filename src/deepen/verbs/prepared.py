@@ -38,6 +38,11 @@ class Prepared:
     faults: list[Fault] = field(default_factory=list)
 
 
+def base_options(task: str, data: str | Path | Dataset) -> dict[str, Any]:
+    """Options that come with the data: those under which the tiny data set is learned within seconds."""
+    return dict(task_module(task).TINY.options) if str(data) == TINY else {}
+
+
 def read(task: str, data: str | Path | Dataset, resolved: Resolved) -> tuple[Dataset, Schema]:
     """The raw data of a task: a data set already read, "tiny", a built-in name, or a path."""
     module = task_module(task)
@@ -64,8 +69,24 @@ def prepare(task: str, data: str | Path | Dataset, resolved: Resolved) -> Prepar
         raise _with(error, faults) from error
 
 
+def cut_up(dataset: Dataset, schema: Schema, resolved: Resolved, faults: list[Fault]) -> splitting.Split:
+    """The data set split as the options say."""
+    options = resolved.split
+    return splitting.split(
+        dataset,
+        schema,
+        seed=resolved.fit.seed,
+        faults=faults,
+        val=options.val,
+        test=options.test,
+        max_val=options.max_val,
+        strict=resolved.read.strict,
+    )
+
+
 def _prepare(module: Any, dataset: Dataset, schema: Schema, resolved: Resolved, faults: list[Fault]) -> Prepared:
-    tables, sentence = splitting.split(dataset, schema, resolved.split, seed=resolved.fit.seed, faults=faults)
+    cut = cut_up(dataset, schema, resolved, faults)
+    tables, sentence = cut.tables, cut.summary
     state = module.learn(resolved.task, tables["train"], dataset, faults)
     task = module.Task(resolved.task, state, resolved.network)
     encoded = {name: task.encode(table, name, faults) for name, table in tables.items()}

@@ -25,7 +25,7 @@ from deepen.parallel import launch
 from deepen.parallel.ranks import Ranks
 from deepen.verbs import environment
 from deepen.verbs.options import BUDGETS, Resolved, rebuilt, resolved, with_epochs
-from deepen.verbs.prepared import Prepared, prepare
+from deepen.verbs.prepared import Prepared, base_options, prepare
 from deepen.verbs.reported import main_split, write_report
 from deepen.verbs.run import Run
 
@@ -73,7 +73,7 @@ def train(
     Raises OptionError, DataError, RunError or TrainingError; Interrupted after a signal, with everything saved.
     """
     events = events or Silent()
-    chosen = resolved(task, given or {}, config, flags=flags)
+    chosen = resolved(task, given or {}, config, flags=flags, base=base_options(task, data))
     folder = Path(out) if out is not None else None
     if resume:
         folder, chosen = _resumed(task, data, chosen, folder)

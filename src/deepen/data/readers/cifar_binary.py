@@ -41,7 +41,9 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     assert found is not None
     folder, files, num_classes = found
     if not files:
-        raise DataError(f"{folder}: is the pickled version of CIFAR, and no pickle is ever opened; take the binary version (.bin).")
+        raise DataError(
+            f"{folder}: is the pickled version of CIFAR, and no pickle is ever opened; take the binary version (.bin)."
+        )
     names = _names(folder, num_classes, options)
     tables = {split: _join([_table(file, num_classes, names) for file in group]) for split, group in files.items()}
     if path.is_file():

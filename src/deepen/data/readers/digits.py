@@ -31,4 +31,6 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     images = np.rint(bunch.images * (255 / LARGEST_VALUE)).astype(np.uint8)[..., None]  # [1797, 8, 8, 1]
     names = tuple(str(digit) for digit in range(10))
     table = pixel_table(images, label_names(bunch.target, names), "digits")
-    return Dataset("digits", "the built-in digits: 1,797 images of 8 x 8 grey pixels, 10 classes", {"all": table}, names)
+    return Dataset(
+        "digits", "the built-in digits: 1,797 images of 8 x 8 grey pixels, 10 classes", {"all": table}, names
+    )

@@ -18,22 +18,12 @@ import pyarrow as pa
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.data.dataset import SPLITS, Dataset
-from deepen.data.image_files import foreign, is_foreign, is_image, look, wrong_endings
+from deepen.data.image_files import SPLIT_NAMES, foreign, is_foreign, is_image, look, wrong_endings
 from deepen.data.pixels import read_class_names
 from deepen.data.read import ReadOptions, short_name
 from deepen.data.walk import Walk, is_litter, walk
 
 LOOKS_FOR = "images in one folder per class"
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
 DEPTH_LOOKED = 3
 ENTRIES_LOOKED = 2_000
 Listed = tuple[str, str | None]  # relative path, class
@@ -58,11 +48,15 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     faults = [*found.faults, *_ignored(path, found)]
     listed = _listed(path, found, options, faults)
     if not any(listed.values()):
-        raise DataError(f"{path}: 0 images under it; it holds {len(found.files):,} other files and {len(found.folders):,} folders.")
+        raise DataError(
+            f"{path}: 0 images under it; it holds {len(found.files):,} other files and {len(found.folders):,} folders."
+        )
     return _dataset(path, path, listed, names, faults)
 
 
-def _dataset(root: Path, path: Path, listed: dict[str, list[Listed]], names: tuple[str, ...], faults: list[Fault]) -> Dataset:
+def _dataset(
+    root: Path, path: Path, listed: dict[str, list[Listed]], names: tuple[str, ...], faults: list[Fault]
+) -> Dataset:
     tables = {split: _table(root, rows, faults) for split, rows in listed.items()}
     labels = sorted({label for rows in listed.values() for _, label in rows if label is not None})
     count = sum(table.num_rows for table in tables.values())
@@ -129,7 +123,9 @@ def _splits(top: list[str]) -> dict[str, str]:
     return found if len(set(found.values())) > 1 or len(top) == 1 else {}
 
 
-def _classed(root: Path, start: str, files: list[str], found: Walk, options: ReadOptions, faults: list[Fault]) -> list[Listed]:
+def _classed(
+    root: Path, start: str, files: list[str], found: Walk, options: ReadOptions, faults: list[Fault]
+) -> list[Listed]:
     """Each file with the first folder below `start` as its class; None where it lies in none and none is needed."""
     loose = [file for file in files if "/" not in file[len(start) :]]
     inside = [(file, file[len(start) :].split("/", 1)[0]) for file in files if "/" in file[len(start) :]]

@@ -66,7 +66,9 @@ def _in_folder(folder: Path) -> dict[str, Path]:
         entries = sorted(folder.iterdir())
     except OSError:
         return {}
-    matches = [(match, file) for file in entries if (match := NAME.match(plain_name(file))) and match["what"] == "images"]
+    matches = [
+        (match, file) for file in entries if (match := NAME.match(plain_name(file))) and match["what"] == "images"
+    ]
     sets = {match["set"] for match, _ in matches}
     chosen = min(sets, default="")
     return {_split(match): file for match, file in reversed(matches) if match["set"] == chosen}
@@ -81,7 +83,9 @@ def _table(file: Path, names: tuple[str, ...], options: ReadOptions) -> pa.Table
     label_file = _label_file(file)
     if label_file is None:
         if options.targets_needed:
-            raise DataError(f"{file}: its file of labels ({plain_name(file).replace('images', 'labels')}) is not beside it.")
+            raise DataError(
+                f"{file}: its file of labels ({plain_name(file).replace('images', 'labels')}) is not beside it."
+            )
         labels = pa.nulls(len(images), pa.string())
     else:
         labels = _labels(label_file, file, len(images), names)
@@ -109,15 +113,21 @@ def read_idx(file: Path, *, num_dimensions: int) -> np.ndarray:
     header = bytes(unpacked(file, header_bytes))
     magic = bytes((0, 0, UNSIGNED_BYTE, num_dimensions))
     if header[:4] != magic:
-        raise DataError(f"{file}: starts with {header[:4].hex() or 'nothing'}, but an idx file of this name starts with {magic.hex()}.")
+        raise DataError(
+            f"{file}: starts with {header[:4].hex() or 'nothing'}, but an idx file of this name starts with {magic.hex()}."
+        )
     if len(header) < header_bytes:
-        raise DataError(f"{file}: is cut in its header ({len(header)} of {header_bytes} bytes); get a whole copy of it.")
+        raise DataError(
+            f"{file}: is cut in its header ({len(header)} of {header_bytes} bytes); get a whole copy of it."
+        )
     shape = struct.unpack(f">{num_dimensions}I", header[4:])
     expected = int(np.prod(shape, dtype=object))
     if expected == 0:
         raise DataError(f"{file}: its header says {' x '.join(map(str, shape))}, so it holds nothing.")
     if expected > LARGEST_BYTES:
-        raise DataError(f"{file}: its header says {' x '.join(map(str, shape))}, {expected:,} bytes; at most {LARGEST_BYTES:,} are read.")
+        raise DataError(
+            f"{file}: its header says {' x '.join(map(str, shape))}, {expected:,} bytes; at most {LARGEST_BYTES:,} are read."
+        )
     values = unpacked(file, expected + 1, skip=header_bytes)
     if len(values) != expected:
         found = f"{len(values):,}" if len(values) < expected else "more"

@@ -22,8 +22,18 @@ from deepen.data.read import ReadOptions, short_name
 from deepen.data.unpack import LARGEST_BYTES
 
 LOOKS_FOR = "an .npz file with x_train, y_train, x_test, y_test or images, labels"
-IMAGES = {"train": ("x_train", "train_images"), "val": ("x_val", "x_valid", "val_images"), "test": ("x_test", "test_images"), "all": ("images", "x", "X", "data")}
-LABELS = {"train": ("y_train", "train_labels"), "val": ("y_val", "y_valid", "val_labels"), "test": ("y_test", "test_labels"), "all": ("labels", "y", "label", "target")}
+IMAGES = {
+    "train": ("x_train", "train_images"),
+    "val": ("x_val", "x_valid", "val_images"),
+    "test": ("x_test", "test_images"),
+    "all": ("images", "x", "X", "data"),
+}
+LABELS = {
+    "train": ("y_train", "train_labels"),
+    "val": ("y_val", "y_valid", "val_labels"),
+    "test": ("y_test", "test_labels"),
+    "all": ("labels", "y", "label", "target"),
+}
 ZIP_START = b"PK"
 GREATEST_RATIO = 1100  # deflate cannot pack tighter than 1,032 to 1
 
@@ -42,7 +52,9 @@ def read(path: Path, options: ReadOptions) -> Dataset:
         with zipfile.ZipFile(file) as archive:
             tables = _tables(archive, file, names, options)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise DataError(f"{file}: is cut or damaged, or not an .npz file ({_words(error)}); get a whole copy of it.") from None
+        raise DataError(
+            f"{file}: is cut or damaged, or not an .npz file ({_words(error)}); get a whole copy of it."
+        ) from None
     seen = {label for table in tables.values() for label in table.column("label").unique().to_pylist()}
     count = sum(table.num_rows for table in tables.values())
     return Dataset(short_name(file), f"npz: {count:,} images, {len(names or seen - {None})} classes", tables, names)
@@ -100,7 +112,9 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> np.nd
     if claimed > LARGEST_BYTES:
         raise DataError(f"{place}: its header says {shape}, {claimed:,} bytes; at most {LARGEST_BYTES:,} are read.")
     if claimed > info.file_size or info.file_size > GREATEST_RATIO * (info.compress_size + 64):
-        raise DataError(f"{place}: its header says {shape}, {claimed:,} bytes, but the file holds {info.file_size:,} (packed {info.compress_size:,}).")
+        raise DataError(
+            f"{place}: its header says {shape}, {claimed:,} bytes, but the file holds {info.file_size:,} (packed {info.compress_size:,})."
+        )
     with archive.open(info) as member:
         try:
             return npy.read_array(member, allow_pickle=False)
@@ -138,9 +152,13 @@ def _as_bytes(array: np.ndarray, place: str) -> np.ndarray:
 def _as_labels(values: np.ndarray, num_images: int, names: tuple[str, ...], place: str, images: str) -> pa.Array:
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.ndim != 1 or len(values) != num_images:
-        raise DataError(f"{place}: has shape {values.shape}, but {images} holds {num_images:,} images; expected one label each.")
+        raise DataError(
+            f"{place}: has shape {values.shape}, but {images} holds {num_images:,} images; expected one label each."
+        )
     if values.dtype.kind in "US":
-        return pa.array([str(value) if isinstance(value, str) else value.decode("utf-8", "replace") for value in values.tolist()])
+        return pa.array(
+            [str(value) if isinstance(value, str) else value.decode("utf-8", "replace") for value in values.tolist()]
+        )
     if values.dtype.kind == "f" and np.all(values == np.rint(values)):
         values = values.astype(np.int64)
     if values.dtype.kind not in "biu":

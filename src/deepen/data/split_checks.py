@@ -1,0 +1,135 @@
+"""What is wrong or doubtful about the labels and the parts of a data set."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from deepen.core.errors import DataError
+from deepen.core.faults import Fault
+from deepen.core.units import plural
+from deepen.data.dataset import Schema, table_fingerprint
+
+DOMINANT_SHARE = 0.95
+FEWEST_FOR_ALL_SIDES = 3
+SHOWN = 3
+
+
+def label_texts(table: pa.Table, schema: Schema) -> list[str | None] | None:
+    """The target of each row as text, or None if the target is no class or the table has none."""
+    if not schema.is_category or not schema.target or schema.target not in table.column_names:
+        return None
+    column = table.column(schema.target)
+    if pa.types.is_nested(column.type):
+        return None
+    return [None if text is None else text.strip() for text in column.cast(pa.string()).to_pylist()]
+
+
+def check_given(tables: dict[str, pa.Table], name: str) -> None:
+    """Raises DataError for a table that holds nothing."""
+    for split, table in tables.items():
+        if table.num_rows == 0:
+            raise DataError(
+                f"{name}: {'it' if split == 'all' else f'its {split} part'} holds no sample; fill it or remove it."
+            )
+
+
+def check_classes(tables: dict[str, pa.Table], schema: Schema, name: str) -> None:
+    """Raises DataError where all training samples are of one class."""
+    train = tables.get("train", tables.get("all"))
+    labels = label_texts(train, schema) if train is not None else None
+    classes = {label for label in labels or () if label}
+    if labels and len(classes) == 1:
+        only = next(iter(classes))
+        raise DataError(
+            f"{name}: all {len(labels):,} training samples have the label {only!r}; expected at least 2 classes."
+        )
+
+
+def contradictions(
+    tables: dict[str, pa.Table], schema: Schema, strict: bool, faults: list[Fault]
+) -> set[tuple[str, str]]:
+    """The (source, key) of all samples of equal content that have different labels.
+
+    Each but the first of its content is a warning, or a bad sample if `strict`.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    found: set[tuple[str, str]] = set()
+    for table in (tables[split] for split in sorted(tables)):
+        labels = label_texts(table, schema) or ()
+        for key, source, label in zip(
+            table.column("key").to_pylist(), table.column("source").to_pylist(), labels, strict=False
+        ):
+            other, other_label = first.setdefault(key, (source, label or ""))
+            if label and other_label and label != other_label:
+                message = f"has label {label!r}, but {other} has the same content and label {other_label!r}; mend one of them."
+                faults.append(Fault("sample" if strict else "warning", "label-contradiction", source, message))
+                found |= {(source, key), (other, key)}
+    return found
+
+
+def warn_overlaps(tables: dict[str, pa.Table], faults: list[Fault]) -> None:
+    """Warnings for parts that are the same data, and for samples that are in two parts."""
+    names = [name for name in ("train", "val", "test") if name in tables]
+    prints = {name: table_fingerprint(tables[name]) for name in names} if len(names) > 1 else {}
+    for position, first in enumerate(names):
+        for second in names[position + 1 :]:
+            if prints[first] == prints[second]:
+                message = f"the {second} data are the {first} data themselves, so the score on them means nothing; give others."
+                faults.append(Fault("warning", "split-same", "", message))
+            else:
+                _overlap(tables, first, second, faults)
+
+
+def warn_classes(tables: dict[str, pa.Table], schema: Schema, faults: list[Fault]) -> None:
+    """Warnings for classes that are tiny, dominant, or tested but never trained."""
+    texts = {name: label_texts(table, schema) for name, table in tables.items()}
+    if texts["train"] is None:
+        return
+    counts: dict[str, int] = {}
+    for labels in texts.values():
+        for label in labels or ():
+            if label:
+                counts[label] = counts.get(label, 0) + 1
+    trained = {label for label in texts["train"] if label}
+    _warn_tiny(counts, trained, faults)
+    _warn_dominant(texts["train"], faults)
+    _warn_unseen(tables, texts, trained, faults)
+
+
+def _overlap(tables: dict[str, pa.Table], first: str, second: str, faults: list[Fault]) -> None:
+    there = dict(zip(tables[first].column("key").to_pylist(), tables[first].column("source").to_pylist(), strict=True))
+    keys, sources = tables[second].column("key").to_pylist(), tables[second].column("source").to_pylist()
+    same = [(source, there[key]) for key, source in zip(keys, sources, strict=True) if key in there]
+    if same:
+        message = f"is the same as {same[0][1]} in {first}; {plural(len(same), 'sample')} of {second} {'is' if len(same) == 1 else 'are'} in {first} too, which flatters the score."
+        faults.append(Fault("warning", "split-overlap", same[0][0], message))
+
+
+def _warn_tiny(counts: dict[str, int], trained: set[str], faults: list[Fault]) -> None:
+    for label in sorted(counts):
+        if counts[label] < FEWEST_FOR_ALL_SIDES and label in trained:
+            message = f"class {label!r} has {plural(counts[label], 'sample')}; those stay in training first, so it is hardly tested."
+            faults.append(Fault("warning", "class-tiny", "", message))
+
+
+def _warn_dominant(labels: list[str | None], faults: list[Fault]) -> None:
+    named = [label for label in labels if label]
+    for label in sorted(set(named)):
+        share = named.count(label) / len(named)
+        if share >= DOMINANT_SHARE:
+            message = f"class {label!r} is {share:.1%} of the training samples, so accuracy says little; look at the balanced accuracy."
+            faults.append(Fault("warning", "class-dominant", "", message))
+
+
+def _warn_unseen(
+    tables: dict[str, pa.Table], texts: dict[str, list[str | None] | None], trained: set[str], faults: list[Fault]
+) -> None:
+    for split in ("val", "test"):
+        unseen: dict[str, list[int]] = {}
+        for row, label in enumerate(texts[split] or ()):
+            if label and label not in trained:
+                unseen.setdefault(label, []).append(row)
+        for label, rows in sorted(unseen.items()):
+            place = tables[split].column("source")[rows[0]].as_py()
+            message = f"class {label!r} is in {split} ({plural(len(rows), 'sample')}) but never in train, so it cannot be learned."
+            faults.append(Fault("warning", "class-unseen", place, message))

@@ -1,0 +1,170 @@
+"""Class names: learned from the training table's target column, then each label as its number.
+
+Rules. Blanks around a label do not count. Where all labels are numbers, 1, "1" and 1.0 are one class. Numeric names stand in
+the order of their values, others in the order of the alphabet with numbers in them counted as numbers ("a2" before "a10"). A
+null label is a fault of that sample. A label with one or two samples whose name is near that of a class at least
+twenty times as large is a warning; with given names any other label is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from deepen.core.errors import DataError
+from deepen.core.faults import Fault
+from deepen.core.names import nearest
+
+RARE = 2
+TIMES_LARGER = 20
+NEAR = 0.7
+MOST_CLASSES = 10_000
+WHOLE_FLOAT = re.compile(r"^([+-]?\d+)\.0*$")
+NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+
+
+def learn(table: pa.Table, column: str, *, faults: list[Fault], given: Sequence[str] = ()) -> list[str]:
+    """The class names in their order: the given ones, else all that occur in the training table.
+
+    Adds warnings for probable typing errors and for names that differ only in case. Raises DataError if fewer than two
+    classes are left, or so many that the column cannot be a class.
+    """
+    if given:
+        return list(given)
+    counts, places = _counted(table, column)
+    if not counts:
+        raise DataError(f"column {column!r}: no training row has a label; give some.")
+    if len(counts) == 1:
+        name = next(iter(counts))
+        raise DataError(f"all {counts[name]:,} training samples have the label {name!r}; expected at least 2 classes.")
+    if len(counts) > MOST_CLASSES:
+        raise DataError(
+            f"column {column!r}: has {len(counts):,} different labels; at most {MOST_CLASSES:,} classes can be learned."
+        )
+    _warn_typos(counts, places, faults)
+    _warn_case(counts, places, faults)
+    return in_order(counts)
+
+
+def encode(
+    table: pa.Table, column: str, names: Sequence[str], split: str, faults: list[Fault], *, given: bool = False
+) -> tuple[Tensor, np.ndarray]:
+    """Each row's class number, and which rows have one.
+
+    given    whether the names were given, so that any other label is an error; otherwise a label that was never in
+             training leaves its row out of the score with a warning, since no output stands for it
+    returns  [N] int64 and the rows of the table it belongs to, [N] int64 ascending
+    """
+    labels, texts = _texts(table, column)
+    known = {name: index for index, name in enumerate(names)}
+    merged = _merged(texts)
+    codes = np.array([known.get(text, known.get(merged[text], -1)) for text in texts] + [-1], np.int64)
+    indices = labels.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False).astype(np.int64)
+    rows = codes[indices]
+    for row in np.flatnonzero(rows < 0).tolist():
+        text = texts[indices[row]] if indices[row] < len(texts) else None
+        faults.append(_unknown(text, table.column("source")[row].as_py(), names, split, row, given))
+    kept = np.flatnonzero(rows >= 0)
+    return torch.from_numpy(rows[kept]), kept
+
+
+def in_order(names: Sequence[str] | dict[str, int]) -> list[str]:
+    """The names in natural order.
+
+    >>> in_order(["a10", "a2", "b"]), in_order(["10", "9", "-1"])
+    (['a2', 'a10', 'b'], ['-1', '9', '10'])
+    """
+    if all(NUMBER.match(name) for name in names):
+        return sorted(names, key=lambda name: (float(name), name))
+    return sorted(names, key=_natural)
+
+
+def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    parts = re.findall(r"\d+|\D+", name)
+    return [
+        (0, int(part[:18]), "") if part.isascii() and part.isdigit() else (1, 0, part.casefold()) for part in parts
+    ], name
+
+
+def _texts(table: pa.Table, column: str) -> tuple[pa.DictionaryArray, list[str]]:
+    """The column as a dictionary of trimmed texts; blank ones are null."""
+    values = table.column(column).combine_chunks()
+    values = pa.concat_arrays(values.chunks) if isinstance(values, pa.ChunkedArray) else values
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    text = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    encoded = text.dictionary_encode()
+    return encoded, encoded.dictionary.to_pylist()
+
+
+def _merged(texts: Sequence[str]) -> dict[str, str]:
+    """Each label's class name: 1.0 is 1 where all labels are numbers."""
+    if not all(NUMBER.match(text) for text in texts):
+        return {text: text for text in texts}
+    return {text: (match[1].lstrip("+") if (match := WHOLE_FLOAT.match(text)) else text.lstrip("+")) for text in texts}
+
+
+def _counted(table: pa.Table, column: str) -> tuple[dict[str, int], dict[str, str]]:
+    """How often each class occurs, and the source of its first row."""
+    labels, texts = _texts(table, column)
+    indices = labels.indices.drop_null().to_numpy().astype(np.int64)
+    numbers = np.bincount(indices, minlength=len(texts))
+    rows = labels.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+    _, first = np.unique(rows, return_index=True)
+    sources = table.column("source")
+    merged = _merged(texts)
+    counts: dict[str, int] = {}
+    places: dict[str, str] = {}
+    for code, text in enumerate(texts):
+        counts[merged[text]] = counts.get(merged[text], 0) + int(numbers[code])
+        places.setdefault(merged[text], sources[int(first[code])].as_py())
+    return counts, places
+
+
+def _warn_typos(counts: dict[str, int], places: dict[str, str], faults: list[Fault]) -> None:
+    largest = max(counts.values())
+    rare = sorted(name for name, count in counts.items() if count <= RARE and count * TIMES_LARGER <= largest)
+    for name in rare:
+        if NUMBER.match(name):
+            continue
+        large = [other for other, count in counts.items() if count >= TIMES_LARGER * counts[name]]
+        found = difflib.get_close_matches(
+            name.casefold(), sorted(other.casefold() for other in large), n=1, cutoff=NEAR
+        )
+        near = next((other for other in sorted(large) if found and other.casefold() == found[0]), None)
+        if near:
+            message = (
+                f"label {name!r} has {counts[name]} sample{'s' if counts[name] > 1 else ''} and is near {near!r} "
+                f"with {counts[near]:,}; mend the row if it is a typing error."
+            )
+            faults.append(Fault("warning", "label-typo", places[name], message))
+
+
+def _warn_case(counts: dict[str, int], places: dict[str, str], faults: list[Fault]) -> None:
+    first: dict[str, str] = {}
+    for name in sorted(counts, key=lambda name: (-counts[name], name)):
+        other = first.setdefault(name.casefold(), name)
+        if other != name and counts[name] > RARE:
+            message = f"labels {name!r} ({counts[name]:,}) and {other!r} ({counts[other]:,}) differ only in case; they are two classes."
+            faults.append(Fault("warning", "label-case", places[name], message))
+
+
+def _unknown(text: str | None, place: str, names: Sequence[str], split: str, row: int, given: bool) -> Fault:
+    if text is None:
+        return Fault("sample", "label-missing", place, "has no label; give it one or remove the row.", split, row)
+    near = nearest(text, names)
+    hint = f"; nearest is {near!r}" if near else ""
+    known = f"label {text!r} is not one of the {len(names)} known{hint}."
+    if given:
+        return Fault("error", "label-unknown", place, f"{known} Fix the row or pass --labels.", split, row)
+    return Fault(
+        "warning", "label-unseen", place, f"{known} It is left out of the score: no output stands for it.", split, row
+    )

@@ -1,0 +1,200 @@
+"""Which of a set of classes a picture shows."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import nn
+
+from deepen.core import names, rng
+from deepen.core.faults import Fault
+from deepen.core.figures import Figure, Sample
+from deepen.data.dataset import Dataset, Schema, content_key
+from deepen.engine.task import Tiny
+from deepen.metrics.classify import Classification, figures_of
+from deepen.nn.shapes import ImageShape
+from deepen.ops.augment import AUGMENTATIONS, augment, num_draws
+from deepen.ops.losses import Loss, cross_entropy_sum
+from deepen.prepare import image, labels
+from deepen.prepare.answers import ClassAnswer, class_answers
+from deepen.prepare.encoded import Batch, Draws, Encoded
+
+CONTRACT = "image classifier"
+TINY_SIDE = 11
+
+
+@dataclass(frozen=True)
+class Options:
+    """Pictures in, classes out."""
+
+    model: str = field(default="wren", metadata={"help": "the network; `deepen list` names them"})
+    image_size: int | None = field(
+        default=None, metadata={"help": "side of the square that images are brought to; default: by a rule", "least": 8}
+    )
+    resize: Literal["crop", "stretch", "pad"] = field(
+        default="crop", metadata={"help": "how images of another shape are brought to it"}
+    )
+    mean: tuple[float, ...] = field(default=(), metadata={"help": "mean per channel, 0 to 1; default: learned"})
+    deviation: tuple[float, ...] = field(default=(), metadata={"help": "deviation per channel; default: learned"})
+    augment: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": f"random changes in training: {', '.join(AUGMENTATIONS)}", "choices": tuple(AUGMENTATIONS)},
+    )
+    label_smoothing: float = field(
+        default=0.0, metadata={"help": "share of the target spread over all classes", "least": 0.0, "below": 1.0}
+    )
+    top: int = field(default=5, metadata={"help": "classes listed in an answer", "least": 1})
+    max_megapixels: float = field(
+        default=64.0, metadata={"help": "larger images are refused before they are decoded", "above": 0.0}
+    )
+
+
+def schema(options: Options) -> Schema:
+    """Reads every layout of labelled pictures."""
+    readers = ("digits", "mnist_idx", "cifar_binary", "npz", "image_folder", "image_manifest")
+    return Schema(readers=readers, inputs=("image",), target="label")
+
+
+def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Fault]) -> dict[str, Any]:
+    """Class names, image size and channels, mean and deviation."""
+    return {
+        "labels_given": bool(dataset.labels),
+        "labels": labels.learn(table, "label", faults=faults, given=dataset.labels),
+        "image": image.learn(
+            table,
+            faults=faults,
+            image_size=options.image_size,
+            resize=options.resize,
+            mean=options.mean,
+            std=options.deviation,
+            max_pixels=int(options.max_megapixels * 1e6),
+        ),
+    }
+
+
+class Task:
+    """Image classification with what it learned from the training table."""
+
+    objective = ("accuracy", "max")
+
+    def __init__(self, options: Options, state: dict[str, Any], network: Any = None) -> None:
+        self.options, self.network = options, network
+        self.labels: list[str] = list(state["labels"])
+        self.image: dict[str, Any] = state["image"]
+        self._given = bool(state["labels_given"])
+        self._num_draws = num_draws(options.augment)
+
+    def encode(self, table: pa.Table, split: str, faults: list[Fault]) -> Encoded:
+        """Pixels as uint8, labels as numbers where there are any."""
+        max_pixels = int(self.options.max_megapixels * 1e6)
+        tensors: dict[str, torch.Tensor] = {}
+        rows = np.arange(table.num_rows)
+        if "label" in table.column_names and split != "predict":
+            numbers, rows = labels.encode(table, "label", self.labels, split, faults, given=self._given)
+            tensors["label"] = numbers
+        images = image.encode(table, self.image, split, faults, max_pixels=max_pixels)
+        kept = np.intersect1d(rows, images.kept)
+        if images.pixels is not None:
+            tensors["pixels"] = _taken(images.pixels, np.searchsorted(images.kept, kept))
+        if "label" in tensors:
+            tensors["label"] = _taken(tensors["label"], np.searchsorted(rows, kept))
+        if len(kept) < table.num_rows:
+            table = table.take(pa.array(kept))
+        return Encoded(tensors, table)
+
+    def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
+        """Pixels [B, C, H, W] float, augmented where `draws` is given; labels [B] where there are any."""
+        index = torch.from_numpy(rows)
+        if "pixels" in encoded.tensors:
+            pixels = encoded.tensors["pixels"].index_select(0, index)
+        else:
+            pixels = image.pixels_of(encoded.table.column("image"), rows, self.image)
+        pixels = pixels.permute(0, 3, 1, 2)  # [B, C, H, W], channels last in memory
+        if draws is not None and self.options.augment:
+            numbers = rng.uniform(draws.seed, draws.epoch, rows, self._num_draws, "augment")
+            pixels = augment(pixels, self.options.augment, torch.from_numpy(numbers))
+        tensors = {"pixels": image.normalized(pixels, self.image)}
+        if "label" in encoded.tensors:
+            tensors["label"] = encoded.tensors["label"].index_select(0, index)
+        return Batch(tensors, len(rows), rows)
+
+    def build(self) -> nn.Module:
+        """The network for these images and classes. Raises ShapeError if they are too small for it."""
+        named = names.model(self.options.model, CONTRACT)
+        module = importlib.import_module(named.module)
+        height, width = self.image["size"]
+        shape = ImageShape(self.image["channels"], height, width)
+        return module.build(named.name, shape, len(self.labels), self.network or module.Options())
+
+    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+        """Cross-entropy."""
+        logits = model(batch["pixels"])
+        return Loss(cross_entropy_sum(logits, batch["label"], label_smoothing=self.options.label_smoothing))
+
+    def metrics(self) -> Classification:
+        """Accuracy and its company."""
+        return Classification(len(self.labels))
+
+    def score(self, model: nn.Module, batch: Batch, metrics: Classification) -> None:
+        """Adds a batch's logits."""
+        metrics.add(model(batch["pixels"]), batch["label"], batch.rows)
+
+    def answer(self, model: nn.Module, batch: Batch, sources: Sequence[str]) -> list[ClassAnswer]:
+        """The most probable classes of each picture."""
+        return class_answers(model(batch["pixels"]), self.labels, sources, top=self.options.top)
+
+    def figures(self, metrics: Classification, encoded: Encoded) -> list[Figure]:
+        """Confusion, per-class figures, calibration, and the worst mistakes with their pictures."""
+        return figures_of(metrics, self.labels, lambda row: self._sample(encoded, row))
+
+    def _sample(self, encoded: Encoded, row: int) -> Sample:
+        rows = np.array([row])
+        if "pixels" in encoded.tensors:
+            pixels = encoded.tensors["pixels"][torch.from_numpy(rows)]
+        else:
+            pixels = image.pixels_of(encoded.table.column("image"), rows, self.image)
+        return Sample(caption=[encoded.source(row)], png=image.encode_png(pixels[0]))
+
+
+def _taken(tensor: torch.Tensor, index: np.ndarray) -> torch.Tensor:
+    """The rows at `index`, without a copy where that is all of them."""
+    return tensor if len(index) == len(tensor) else tensor[torch.from_numpy(index)]
+
+
+def _tiny(seed: int) -> Dataset:
+    """Bright bars on noise: across, down, or both ways."""
+    generator = rng.generator(seed, "tiny images")
+    count = 240
+    pixels = generator.integers(0, 90, (count, TINY_SIDE, TINY_SIDE, 1)).astype(np.uint8)
+    kinds = generator.integers(0, 3, count)
+    for index, kind in enumerate(kinds):
+        across, down = generator.integers(1, TINY_SIDE - 1, 2)
+        if kind in (0, 2):
+            pixels[index, across] = 230
+        if kind in (1, 2):
+            pixels[index, :, down] = 230
+    names_of_kinds = np.array(["across", "down", "cross"])[kinds]
+    table = pa.table(
+        {
+            "image": pa.FixedShapeTensorArray.from_numpy_ndarray(pixels),
+            "label": pa.array(names_of_kinds),
+            "source": pa.array([f"tiny, image {index}" for index in range(count)]),
+            "key": pa.array([content_key(each.tobytes()) for each in pixels]),
+        }
+    )
+    return Dataset("tiny", f"made up: {count} images, 3 classes", {"all": table})
+
+
+TINY = Tiny(
+    options={"model": "lenet", "epochs": 12, "batch_size": 16, "augment": ("crop",)},
+    make=_tiny,
+    metric="accuracy",
+    beats=0.8,
+)
+

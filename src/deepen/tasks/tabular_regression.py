@@ -1,0 +1,175 @@
+"""A number for a table's row, such as a price.
+
+Where the target's logarithm is learned (`target_transform`), an answer is the exponential of what the network says: the
+median of the number, not its mean. No smearing correction (Duan 1983), which would give the mean, is applied, as it would
+make the errors of ratio worse; the figures then hold rmse_log too, the root mean square of log(answer / truth).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from deepen.core import names, rng
+from deepen.core.faults import Fault
+from deepen.core.figures import Figure, Sample
+from deepen.data.columns import with_origin
+from deepen.data.dataset import Dataset, Schema
+from deepen.data.target import mark_target, target_of
+from deepen.engine.task import Tiny
+from deepen.metrics.regress import Regression, figures_of
+from deepen.nn.shapes import TableShape
+from deepen.ops.losses import Loss, huber_sum, squared_error_sum
+from deepen.ops.members import flat_members
+from deepen.prepare import tabular
+from deepen.prepare.answers import NumberAnswer
+from deepen.prepare.encoded import Batch, Draws, Encoded
+from deepen.prepare.table_target import (
+    known_numbers,
+    learn_number_scale,
+    numbers_with_faults,
+    target_cells,
+    to_learned,
+)
+from deepen.prepare.tabular import ColumnOptions
+
+CONTRACT = "table predictor"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Rows of a table in, a number out."""
+
+    model: str = field(default="tabm", metadata={"help": "the network; `deepen list` names them"})
+    columns: ColumnOptions = ColumnOptions()
+    target_transform: Literal["auto", "none", "log"] = field(
+        default="auto", metadata={"help": "learn the target or its logarithm; auto: the logarithm of skewed positives"}
+    )
+    loss: Literal["mse", "huber"] = field(
+        default="mse", metadata={"help": "squared error, or Huber's, which outliers pull less (beyond one deviation)"}
+    )
+
+
+def schema(options: Options) -> Schema:
+    """Reads any table; which column is the target, the reader finds out."""
+    return Schema(readers=("table_file",), inputs=(), target="", is_category=False)
+
+
+def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Fault]) -> dict[str, Any]:
+    """The scale of the target, and how each column becomes numbers or categories."""
+    target = target_of(table)
+    scale = learn_number_scale(target_cells(table, target), target, options.target_transform, faults)
+    known = known_numbers(target_cells(table, target))
+    table = table.filter(pa.array(known))
+    state = tabular.learn(table, target, options.columns, faults)
+    values = numbers_with_faults(table, target_cells(table, target), target, "train", [], positive=False)
+    tabular.warn_of_leaks(table, state, values, faults, is_class=False)
+    return {**state, "scale": scale}
+
+
+class Task:
+    """Table regression with what it learned from the training table."""
+
+    def __init__(self, options: Options, state: dict[str, Any], network: Any = None) -> None:
+        self.options, self.state, self.network = options, state, network
+        self.scale: dict[str, Any] = state["scale"]
+        self.objective = ("rmse_log" if self.scale["log"] else "rmse", "min")
+
+    def encode(self, table: pa.Table, split: str, faults: list[Fault]) -> Encoded:
+        """Numbers and categories; where targets are wanted, as learned (`learned`) and as they are (`truth`)."""
+        numbers, categories, kept = tabular.encode(table, self.state, split, faults)
+        tensors = {}
+        both = kept
+        if split != "predict":
+            name = self.state["target"]
+            cells = target_cells(table, name)
+            truth = numbers_with_faults(table, cells, name, split, faults, positive=self.scale["log"])
+            both = np.intersect1d(kept, np.flatnonzero(np.isfinite(truth)))
+            tensors["truth"] = torch.from_numpy(truth[both])
+            tensors["learned"] = torch.from_numpy(to_learned(truth[both], self.scale).astype(np.float32))
+        place = np.searchsorted(kept, both)
+        tensors["numbers"] = torch.from_numpy(numbers[place])
+        tensors["categories"] = torch.from_numpy(categories[place])
+        return Encoded(tensors, table if len(both) == table.num_rows else table.take(pa.array(both)))
+
+    def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
+        """Numbers [B, F], categories [B, G], and targets [B] where there are any; nothing is random."""
+        index = torch.from_numpy(rows)
+        tensors = {name: tensor.index_select(0, index) for name, tensor in encoded.tensors.items()}
+        return Batch(tensors, len(rows), rows)
+
+    def build(self) -> nn.Module:
+        """The network for these columns."""
+        named = names.model(self.options.model, CONTRACT)
+        module = importlib.import_module(named.module)
+        shape = TableShape(*tabular.shape_of(self.state))
+        return module.build(named.name, shape, 1, self.network or module.Options())
+
+    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+        """Squared or Huber's error in deviations of the target; of several members, the mean of theirs."""
+        outputs = model(batch["numbers"], batch["categories"])
+        answers, targets, members = flat_members(outputs, batch["learned"])
+        error_sum = huber_sum if self.options.loss == "huber" else squared_error_sum
+        return Loss(error_sum(answers[:, 0], targets) / members)
+
+    def metrics(self) -> Regression:
+        """Root mean square error and its company, on the target's own scale."""
+        return Regression(scale="log" if self.scale["log"] else "linear")
+
+    def score(self, model: nn.Module, batch: Batch, metrics: Regression) -> None:
+        """Adds a batch's answers."""
+        metrics.add(self._values(model, batch), batch["truth"], batch.rows)
+
+    def answer(self, model: nn.Module, batch: Batch, sources: Sequence[str]) -> list[NumberAnswer]:
+        """The number of each row."""
+        values = self._values(model, batch).tolist()
+        return [NumberAnswer(source, value) for source, value in zip(sources, values, strict=True)]
+
+    def figures(self, metrics: Regression, encoded: Encoded) -> list[Figure]:
+        """Answer against truth, errors, and the worst mistakes with their rows."""
+        return figures_of(metrics, name=self.state["target"], samples=lambda row: _sample(encoded, row))
+
+    def _values(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The answers on the target's own scale, [B] float."""
+        outputs = model(batch["numbers"], batch["categories"])[:, 0]
+        values = outputs.double() * self.scale["deviation"] + self.scale["mean"]
+        return values.exp() if self.scale["log"] else values
+
+
+def _sample(encoded: Encoded, row: int) -> Sample:
+    cells = encoded.table.slice(row, 1).to_pylist()[0]
+    text = "\n".join(f"{name}: {cell}" for name, cell in cells.items() if name not in tabular.OURS)
+    return Sample(caption=[encoded.source(row)], text=text)
+
+
+def _tiny(seed: int) -> Dataset:
+    """Flats: the rent grows with the area and depends on the district and on the year."""
+    draw = rng.generator(seed, "tiny rents")
+    count = 400
+    area, year = draw.uniform(20, 150, count), draw.integers(1900, 2020, count)
+    district = draw.integers(0, 3, count)
+    rent = area * np.array([8, 11, 17])[district] * (1 + (year - 1960) / 300) * np.exp(draw.normal(0, 0.05, count))
+    columns = {
+        "area": [f"{value:.1f}" for value in area],
+        "year": [str(value) for value in year],
+        "district": [("north", "west", "old town")[each] for each in district],
+        "rent": [f"{value:.2f}" for value in rent],
+    }
+    table = pa.table({name: pa.array(cells, pa.string()) for name, cells in columns.items()})
+    table = with_origin(table, [f"tiny.csv, row {row + 2}" for row in range(count)])
+    return Dataset("tiny", f"made up: {count} rows", {"all": mark_target(table, "rent")})
+
+
+TINY = Tiny(
+    options={"epochs": 20, "batch_size": 32, "network.members": 4, "network.width": 16},
+    make=_tiny,
+    metric="r2",
+    beats=0.7,
+)

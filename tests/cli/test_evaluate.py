@@ -1,0 +1,64 @@
+"""`deepen evaluate`: figures with their intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from deepen.cli.main import main
+from deepen.core.faults import Fault
+
+RESULT = SimpleNamespace(
+    metrics={"accuracy": 0.9875, "cross_entropy": 0.05},
+    intervals={"accuracy": (0.9625, 0.9975)},
+    count=1797,
+    split="test",
+    layout="the built-in digits",
+    faults=(Fault("warning", "double", "b.jpg", "is also a.jpg."),),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    """What looks like a run folder."""
+    (tmp_path / "digits-lenet").mkdir()
+    (tmp_path / "digits-lenet" / "run.json").write_text("{}")
+    return str(tmp_path / "digits-lenet")
+
+
+def test_table_and_json(folder: str, stub: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    calls = stub("evaluate", RESULT)
+    assert main(["evaluate", folder]) == 0
+    assert main(["evaluate", folder, "photos/test", "--skip-bad", "--json"]) == 0
+    assert calls[0] == ((folder, None, {}), {"skip_bad": False, "flags": True})
+    assert calls[1] == ((folder, "photos/test", {}), {"skip_bad": True, "flags": True})
+    shown = capsys.readouterr()
+    *text, as_json = shown.out.splitlines()
+    assert text == [
+        "metric          value     low    high",
+        "accuracy       0.9875  0.9625  0.9975",
+        "cross_entropy  0.0500",
+        "over 1,797 samples (test); low and high bound a 95 % interval",
+    ]
+    assert json.loads(as_json)["metrics"] == RESULT.metrics
+    assert shown.err.splitlines()[:2] == ["the built-in digits", "b.jpg: is also a.jpg."]
+
+
+def test_a_folder_that_is_no_run(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "file").write_text("")
+    expected = {
+        "digits-lent": f"no such run folder; did you mean {folder}?",
+        "plain": "expected a run folder, but there is no run.json in it; `deepen train` makes one.",
+        "file": "expected a run folder, but is a file; name the folder that `deepen train` printed.",
+        "qqqqqqqq": "no such run folder; `deepen train` makes one and prints its path.",
+        "none/deeper": "no such run folder; `deepen train` makes one and prints its path.",
+    }
+    for name, sentence in expected.items():
+        assert main(["evaluate", str(tmp_path / name)]) == 2
+        assert capsys.readouterr().err == f"deepen: {tmp_path / name}: {sentence}\n"

@@ -1,0 +1,41 @@
+"""`deepen show`: layers and sums."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deepen.cli.main import main
+
+RESULT = {
+    "name": "lenet",
+    "parameters": 61_706,
+    "multiply_adds": 416_520,
+    "metrics": {"test": {"accuracy": 0.5}},
+    "layers": [{"name": "conv1", "output": [6, 28, 28], "parameters": 156}],
+}
+
+
+def test_text_and_json(task: str, stub: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    calls = stub("show", RESULT)
+    assert main(["show", "lenet"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "name   output   parameters",
+        "conv1  6x28x28         156",
+        "",
+        "name: lenet",
+        "parameters: 61,706",
+        "multiply_adds: 416,520",
+        "metrics.test.accuracy: 0.5000",
+    ]
+    assert main(["show", "lenet", "--input-shape", "1,8,8", "--outputs", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == RESULT
+    assert calls[1] == (("lenet",), {"input_shape": (1, 8, 8), "outputs": 3})
+
+
+def test_a_name_that_is_neither_model_nor_run(task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "lenett"]) == 2
+    assert capsys.readouterr().err == "deepen: 'lenett': neither a model nor a run folder; did you mean lenet?\n"

@@ -1,0 +1,64 @@
+"""Two processes as one group: the same step, the same figures, and no orphan when one fails."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+
+import pytest
+import torch
+import two_ranks
+
+from deepen.core.errors import DataError, RunError
+from deepen.engine.options import FitOptions, OptimizerOptions
+from deepen.parallel import launch
+from deepen.parallel.ranks import Alone
+
+OPTIONS = FitOptions(epochs=2, batch_size=30, ema=0.9, optimizer=OptimizerOptions(kind="sgd", learning_rate=0.05))
+
+
+def both(function, arguments):
+    with launch.group(2, "cpu", function, arguments) as ranks:
+        return function(ranks, arguments)
+
+
+def test_two_ranks_take_the_same_steps_as_one():
+    """Only the order of additions differs: 2e-6 of the largest weight after 16 steps."""
+    one = two_ranks.train(Alone(), OPTIONS)
+    two = both(two_ranks.train, OPTIONS)
+    for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
+        assert (a - b).abs().max() <= 2e-6 * a.abs().max()
+    assert [r["val_accuracy"] for r in one.history] == [r["val_accuracy"] for r in two.history]
+
+
+@pytest.mark.parametrize("num_rows", [1, 101])
+def test_a_metric_over_two_ranks_counts_each_sample_once(num_rows):
+    one, two = two_ranks.score(Alone(), num_rows), both(two_ranks.score, num_rows)
+    assert one.result() == pytest.approx(two.result(), rel=1e-6)
+    assert len(two.state()["targets"]) == num_rows
+
+
+def test_gathering_and_sending():
+    gathered, sent = both(two_ranks.gather, None)
+    assert [part["a"].tolist() for part in gathered] == [[0, 1, 2], [0, 1, 2, 3, 4]]
+    assert [float(part["b"]) for part in gathered] == [0.0, 1.0]
+    assert sent == {"x": [1, "zwei"]}
+
+
+def test_sums_are_in_place():
+    tensors = [torch.ones(3), torch.ones(2, 2)]
+    Alone().sum_(tensors)
+    assert tensors[0].tolist() == [1, 1, 1]
+
+
+def test_another_ranks_sentence_reaches_the_user():
+    with pytest.raises(DataError, match="row 7: planted for rank 1"), launch.group(2, "cpu", two_ranks.refuse, None) as r:
+        two_ranks.wait(r, None)
+
+
+def test_a_killed_rank_ends_the_job_soon_and_is_named():
+    start = time.monotonic()
+    with pytest.raises(RunError, match=r"rank 1: .*ended with -9; go on"), launch.group(2, "cpu", two_ranks.die, None) as r:
+        two_ranks.wait(r, None)
+    assert time.monotonic() - start < 20
+    assert not multiprocessing.active_children()

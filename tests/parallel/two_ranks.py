@@ -1,0 +1,43 @@
+"""What rank 1 runs in the tests: importable by name, as a spawned process needs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import torch
+from small_task import SmallTask, points
+
+from deepen.core.errors import DataError
+from deepen.engine.evaluate import evaluate
+from deepen.engine.fit import fit
+
+
+def train(ranks, options):
+    torch.set_num_threads(1)
+    return fit(SmallTask(), points(211, 0), points(53, 1), options, ranks=ranks)
+
+
+def score(ranks, num_rows):
+    torch.manual_seed(0)
+    data = points(num_rows, 1)
+    return evaluate(SmallTask(), SmallTask().build(), data, device=torch.device("cpu"), ranks=ranks, batch_size=7)
+
+
+def gather(ranks, _):
+    own = torch.arange(3 + 2 * ranks.rank)
+    return ranks.gather_tensors({"a": own, "b": torch.tensor(float(ranks.rank))}), ranks.from_first(
+        {"x": [1, "zwei"]} if ranks.rank == 0 else None
+    )
+
+
+def refuse(ranks, _):
+    raise DataError(f"labels.csv, row 7: planted for rank {ranks.rank}.")
+
+
+def die(ranks, _):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait(ranks, _):
+    ranks.wait()
