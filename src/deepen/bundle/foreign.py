@@ -99,5 +99,5 @@ def _check_zip(content: bytes, path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    refused = re.search(r"(?:GLOBAL|global)\s+['`\"]?([\w.]+(?: [\w.]+)?)", str(error))
+    refused = re.search(r"(?:GLOBAL|global)\s+['`\"]?(\w+(?:\.\w+)+|\w+ \w+)", str(error))
     return f"it asks for {refused[1]}" if refused else "it holds something else or is cut"

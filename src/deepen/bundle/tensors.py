@@ -18,7 +18,6 @@ from deepen.core.jsontext import json_text, parse_json
 
 KEY = "deepen"  # the one entry of __metadata__: with two, the format's writer would order them by chance
 SEAL_BYTES = 64
-MAX_HEADER_BYTES = 100_000_000
 
 
 def encode(tensors: Mapping[str, Tensor], note: Mapping[str, object]) -> bytes:
@@ -30,10 +29,11 @@ def decode(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, obj
     """The tensors and the note of `encode`. Raises RunError, naming the path, for anything that is not safetensors."""
     try:
         tensors = safetensors_torch.load(content)
-        note = _note(content, path)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError) as error:
         raise RunError(f"{path}: not a whole safetensors file ({_reason(error)}); restore it from a copy.") from None
-    return tensors, note
+    ordered = {name: tensors[name] for name in header if name in tensors}  # the format's reader orders them by chance
+    return ordered, _note(header, path)
 
 
 def sealed(tensors: Mapping[str, Tensor]) -> bytes:
@@ -103,9 +103,7 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def _note(content: bytes, path: Path) -> dict[str, object]:
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
+def _note(header: dict[str, dict[str, str]], path: Path) -> dict[str, object]:
     text = header.get("__metadata__", {}).get(KEY, "{}")
     note = parse_json(text.encode(), place=f"{path}, metadata", error=RunError)
     if not isinstance(note, dict):

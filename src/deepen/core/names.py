@@ -64,9 +64,10 @@ def models() -> dict[str, Named]:
     found = {}
     for path in _files("models"):
         tree = ast.parse(path.read_text("utf-8"))
-        contracts = tuple(_literal(tree, "CONTRACTS") or ())
+        contracts = _literal(tree, "CONTRACTS")
+        assert contracts is None or isinstance(contracts, tuple | list)
         for name in _size_names(tree):
-            found[name] = Named(name, f"deepen.models.{path.stem}", _summary(tree), contracts)
+            found[name] = Named(name, f"deepen.models.{path.stem}", _summary(tree), tuple(contracts or ()))
     return found
 
 
@@ -99,9 +100,11 @@ def _summary(tree: ast.Module) -> str:
 
 def _assigned(tree: ast.Module, name: str) -> ast.expr | None:
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            return node.value  # type: ignore[union-attr]
+            return node.value
     return None
 
 

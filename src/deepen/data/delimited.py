@@ -40,8 +40,8 @@ def read_delimited(path: Path, options: ReadOptions) -> tuple[pa.Table, list[Fau
     and `key`. Read with `options.encoding`, `separator`, `decimal` and `header`; what is not given is found by looking.
     With `decimal=","` columns that hold only such numbers are rewritten with a point, all others stay as they are.
 
-    Raises DataError where no table can be made: wrong encoding, nothing in it, an open quote, names that occur twice, or
-    a first line that looks like data.
+    Raises DataError where no table can be made: wrong encoding, nothing in it, an open quote, names that occur
+    twice, or a first line that looks like data.
     """
     data = file_bytes(path)
     encoding = encoding_of(data, options.encoding, path.name)

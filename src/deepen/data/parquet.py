@@ -25,8 +25,8 @@ _HEADER_LIMIT = 1 << 26
 def read_parquet(path: Path, options: ReadOptions) -> tuple[pa.Table, list[Fault]]:
     """The table of a Parquet file with its own types, and what was noticed; `options` holds nothing that it needs.
 
-    Dictionary columns are unpacked. Then come `source` ("data.parquet, row 5", from 1) and `key`. Raises DataError for a
-    file that is cut, damaged, or claims sizes beyond MOST_ROWS or LARGEST.
+    Dictionary columns are unpacked. Then come `source` ("data.parquet, row 5", from 1) and `key`. Raises DataError for
+    a file that is cut, damaged, or claims sizes beyond MOST_ROWS or LARGEST.
     """
     del options
     faults: list[Fault] = []

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 CANDIDATES = (",", ";", "\t", "|")
 WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
@@ -30,7 +31,7 @@ class Dialect:
 
 
 def sniffed(lines: Sequence[str], asked: str = "") -> Dialect:
-    """The dialect of these first lines (whole records): the separator by which most rows get as many cells as the first.
+    """The dialect of these first lines: the separator by which most rows get the same number of cells.
 
     Of those that fit equally, semicolons win where every comma stands between two digits, else the most cells.
     """
@@ -141,4 +142,4 @@ def _consecutive(cells: Sequence[str]) -> bool:
     if len(cells) < 2 or not all(cell.isdigit() for cell in cells):
         return False
     numbers = [int(cell) for cell in cells]
-    return all(second - first == 1 for first, second in zip(numbers, numbers[1:], strict=False))
+    return all(second - first == 1 for first, second in pairwise(numbers))

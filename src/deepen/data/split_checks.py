@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from deepen.core.class_names import merged
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.core.units import plural
@@ -21,7 +22,9 @@ def label_texts(table: pa.Table, schema: Schema) -> list[str | None] | None:
     column = table.column(schema.target)
     if pa.types.is_nested(column.type):
         return None
-    return [None if text is None else text.strip() for text in column.cast(pa.string()).to_pylist()]
+    texts = [None if text is None else text.strip() for text in column.cast(pa.string()).to_pylist()]
+    class_of = merged(sorted({text for text in texts if text}))
+    return [class_of.get(text) if text else None for text in texts]
 
 
 def check_given(tables: dict[str, pa.Table], name: str) -> None:

@@ -24,7 +24,7 @@ def choose_target(columns: Sequence[str], asked: str, place: str, faults: list[F
     Raises DataError, with the nearest name or the list, where that leaves none or several.
     """
     own = [name for name in columns if name not in RESERVED]
-    return _found(own, asked.strip(), place) if asked.strip() else _guessed(own, place, faults)
+    return found_column(own, asked.strip(), place) if asked.strip() else _guessed(own, place, faults)
 
 
 def mark_target(table: pa.Table, target: str) -> pa.Table:
@@ -37,7 +37,12 @@ def target_of(table: pa.Table) -> str:
     return (table.schema.metadata or {}).get(_MARK, b"").decode()
 
 
-def _found(own: list[str], asked: str, place: str) -> str:
+def found_column(columns: Sequence[str], asked: str, place: str) -> str:
+    """The column of this name in any case, or of this number where columns have no names.
+
+    Raises DataError, with the nearest name or the list, if there is none.
+    """
+    own = [name for name in columns if name not in RESERVED]
     if asked in own:
         return asked
     renamed = f"{asked}_column"
@@ -49,7 +54,7 @@ def _found(own: list[str], asked: str, place: str) -> str:
     if asked.isdigit() and f"column{asked}" in own:
         return f"column{asked}"
     hint = did_you_mean(asked, own) if nearest(asked, own) else f"; there is: {_listed(own)}."
-    raise _refusal("target-missing", place, f"there is no column {asked!r} to learn{hint}")
+    raise _refusal("target-missing", place, f"there is no column {asked!r}{hint}")
 
 
 def _guessed(own: list[str], place: str, faults: list[Fault]) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +63,9 @@ RECIPE = {
 class Options:
     """Options of TabM."""
 
-    members: int | None = field(default=None, metadata={"help": "how many perceptrons; none given means 16", "least": 1})
+    members: int | None = field(
+        default=None, metadata={"help": "how many perceptrons; none given means 16", "least": 1}
+    )
     width: int | None = field(default=None, metadata={"help": "of each hidden layer; none given means 64", "least": 1})
     depth: int | None = field(default=None, metadata={"help": "hidden layers; none given means 2", "least": 1})
     parts: int = field(default=8, metadata={"help": "piecewise-linear codes of each number; 0: none", "least": 0})
@@ -90,8 +93,7 @@ class TabM(nn.Module):
         self.inputs = RowVector(inputs, parts)
         widths = [self.inputs.width, *[size.width] * size.depth]
         self.hidden = nn.ModuleList(
-            MemberLinear(size.members, before, after, gain=2.0)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            MemberLinear(size.members, before, after, gain=2.0) for before, after in pairwise(widths)
         )
         self.output = MemberLinear(size.members, size.width, outputs, gain=0.1)
         self.dropout = Dropout(dropout)

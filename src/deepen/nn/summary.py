@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 
 @dataclass(frozen=True)
@@ -31,35 +32,40 @@ def num_parameters(model: nn.Module) -> int:
 
 
 def layers(model: nn.Module, inputs: Sequence[Tensor]) -> list[Layer]:
-    """The layers in the order in which they are used, for one sample.
+    """The layers in the order in which they are used, for one sample; what a network computes outside of any layer of
+    its own stands in a last line that bears the network's name.
 
     inputs  what the network is called with, each [1, ...]
     """
-    found: list[Layer] = []
+    seen: list[tuple[str, nn.Module, tuple[int, ...]]] = []
     names = {module: name for name, module in model.named_modules()}
 
     def note(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-        own = sum(p.numel() for p in module.parameters(recurse=False))
-        shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
-        found.append(Layer(names[module], type(module).__name__, shape, own, _multiply_adds(module, output)))
+        seen.append((names[module], module, tuple(output.shape[1:]) if isinstance(output, Tensor) else ()))
 
     hooks = [m.register_forward_hook(note) for m in model.modules() if not any(m.children())]
     was_training = model.training
+    counter = FlopCounterMode(display=False)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), counter:
             model.eval()(*inputs)
     finally:
         model.train(was_training)
         for hook in hooks:
             hook.remove()
+    return _rows(model, seen, counter)
+
+
+def _rows(model: nn.Module, seen: list[tuple[str, nn.Module, tuple[int, ...]]], counter: FlopCounterMode) -> list[Layer]:
+    """PyTorch counts two operations for a multiplication and its addition; both together are one here."""
+    by_module = {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
+    root = type(model).__name__
+    found = []
+    for name, module, shape in seen:
+        own = sum(p.numel() for p in module.parameters(recurse=False))
+        found.append(Layer(name, type(module).__name__, shape, own, by_module.get(f"{root}.{name}", 0)))
+    rest = counter.get_total_flops() // 2 - sum(layer.multiply_adds for layer in found)
+    parameters = num_parameters(model) - sum(layer.parameters for layer in found)
+    if found and (rest > 0 or parameters > 0):
+        found.append(Layer("", root, found[-1].output, parameters, rest))
     return found
-
-
-def _multiply_adds(module: nn.Module, output: Tensor) -> int:
-    """One for each weight and place where it is used."""
-    if isinstance(module, nn.modules.conv._ConvNd):
-        places = output[0].numel() // module.out_channels
-        return module.weight.numel() * places
-    if isinstance(module, nn.Linear):
-        return module.weight.numel() * (output[0].numel() // module.out_features)
-    return 0

@@ -1,4 +1,4 @@
-"""What each column of a user's table is: numbers, categories, dates, or nothing to learn from. Every rule is stated here.
+"""What each column of a table is: numbers, categories, dates, or nothing to learn from. Every rule is stated here.
 
 In the order in which they are asked, over the training rows alone:
     nothing      no cell holds anything, or all cells hold the same                        left out, warning
@@ -19,7 +19,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
-
 
 from deepen.core.faults import Fault
 from deepen.core.units import plural
@@ -59,7 +58,9 @@ class ColumnType:
     ignores_case: bool = False
 
 
-def type_of(name: str, cells: Cells, place: Place, faults: list[Fault], *, asked: str = "", dates_as: str = "auto") -> ColumnType:
+def type_of(
+    name: str, cells: Cells, place: Place, faults: list[Fault], *, asked: str = "", dates_as: str = "auto"
+) -> ColumnType:
     """What the column is; what speaks against using it is added to `faults` and it is left out.
 
     place     row -> where it came from
@@ -141,7 +142,7 @@ def _foreign(name: str, cells: Cells, told: list[str], place: Place, faults: lis
     row = min(cells.first_row(cells.values.index(text)) for text in odd)
     message = (
         f"column {name!r} holds {cells.values[cells.codes[row]]!r}, which is a number written otherwise than 1234.5"
-        f"{_and_more(len(odd))}; pass --decimal , for a decimal comma, write plain numbers, or pass --as-category {name}."
+        f"{_and_more(len(odd))}; pass --decimal , for a decimal comma, or write plain numbers."
     )
     return _refused(Fault("error", "number-form", place(row), message), faults)
 
@@ -193,5 +194,3 @@ def _is_one_family(told: list[str]) -> bool:
 
 def _and_more(count: int) -> str:
     return f" and {count - 1:,} other such values" if count > 1 else ""
-
-

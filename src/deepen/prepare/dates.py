@@ -46,7 +46,11 @@ def order_of(texts: Sequence[str], asked: str = "auto") -> Order:
     last = [found for text in texts if (found := _YEAR_LAST.fullmatch(text))]
     if last and len(last) < len(texts):
         return Order("", "mixed", next(text for text in texts if not _YEAR_LAST.fullmatch(text)))
-    name = _year_last_order(last, asked) if last else Order("year-first" if _YEAR_FIRST.fullmatch(texts[0]) else "month-name")
+    name = (
+        _year_last_order(last, asked)
+        if last
+        else Order("year-first" if _YEAR_FIRST.fullmatch(texts[0]) else "month-name")
+    )
     if name.fault:
         return name
     impossible = next((text for text in texts if day_of(text, name.name) is None), None)
@@ -64,9 +68,7 @@ def day_of(text: str, order: str) -> datetime.date | None:
 def date_numbers(days: Sequence[datetime.date | None]) -> np.ndarray:
     """Days since 1970-01-01, year, month (1-12), day of the week (0 = Monday): [N, 4] float64, NaN for None."""
     start = datetime.date(1970, 1, 1)
-    rows = [
-        (np.nan,) * 4 if day is None else ((day - start).days, day.year, day.month, day.weekday()) for day in days
-    ]
+    rows = [(np.nan,) * 4 if day is None else ((day - start).days, day.year, day.month, day.weekday()) for day in days]
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 

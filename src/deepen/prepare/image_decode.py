@@ -260,7 +260,7 @@ def _as_bytes(
         image = Image.alpha_composite(behind, image.convert("RGBA")).convert("RGB")
     elif image.mode not in ("1", "L", "RGB"):
         image = image.convert("RGB")
-    pixels = np.asarray(image.convert(mode) if image.mode != mode else image)
+    pixels = np.array(image.convert(mode) if image.mode != mode else image)
     return pixels.reshape(*pixels.shape[:2], channels), []
 
 

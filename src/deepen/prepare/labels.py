@@ -1,15 +1,13 @@
 """Class names: learned from the training table's target column, then each label as its number.
 
-Rules. Blanks around a label do not count. Where all labels are numbers, 1, "1" and 1.0 are one class. Numeric names stand in
-the order of their values, others in the order of the alphabet with numbers in them counted as numbers ("a2" before "a10"). A
-null label is a fault of that sample. A label with one or two samples whose name is near that of a class at least
-twenty times as large is a warning; with given names any other label is an error.
+Rules. Blanks around a label do not count. Where all labels are numbers, 1, "1" and 1.0 are one class. Classes stand in
+natural order ("9" before "10"). A null label is a fault of that sample. A label with one or two samples whose name is
+near that of a class at least twenty times as large is a warning; with given names any other label is an error.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +16,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from deepen.core.class_names import NUMBER, in_order, merged
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.core.names import nearest
@@ -26,8 +25,6 @@ RARE = 2
 TIMES_LARGER = 20
 NEAR = 0.7
 MOST_CLASSES = 10_000
-WHOLE_FLOAT = re.compile(r"^([+-]?\d+)\.0*$")
-NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 
 
 def learn(table: pa.Table, column: str, *, faults: list[Fault], given: Sequence[str] = ()) -> list[str]:
@@ -64,8 +61,8 @@ def encode(
     """
     labels, texts = _texts(table, column)
     known = {name: index for index, name in enumerate(names)}
-    merged = _merged(texts)
-    codes = np.array([known.get(text, known.get(merged[text], -1)) for text in texts] + [-1], np.int64)
+    class_of = merged(texts)
+    codes = np.array([known.get(text, known.get(class_of[text], -1)) for text in texts] + [-1], np.int64)
     indices = labels.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False).astype(np.int64)
     rows = codes[indices]
     for row in np.flatnonzero(rows < 0).tolist():
@@ -73,24 +70,6 @@ def encode(
         faults.append(_unknown(text, table.column("source")[row].as_py(), names, split, row, given))
     kept = np.flatnonzero(rows >= 0)
     return torch.from_numpy(rows[kept]), kept
-
-
-def in_order(names: Sequence[str] | dict[str, int]) -> list[str]:
-    """The names in natural order.
-
-    >>> in_order(["a10", "a2", "b"]), in_order(["10", "9", "-1"])
-    (['a2', 'a10', 'b'], ['-1', '9', '10'])
-    """
-    if all(NUMBER.match(name) for name in names):
-        return sorted(names, key=lambda name: (float(name), name))
-    return sorted(names, key=_natural)
-
-
-def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    parts = re.findall(r"\d+|\D+", name)
-    return [
-        (0, int(part[:18]), "") if part.isascii() and part.isdigit() else (1, 0, part.casefold()) for part in parts
-    ], name
 
 
 def _texts(table: pa.Table, column: str) -> tuple[pa.DictionaryArray, list[str]]:
@@ -105,13 +84,6 @@ def _texts(table: pa.Table, column: str) -> tuple[pa.DictionaryArray, list[str]]
     return encoded, encoded.dictionary.to_pylist()
 
 
-def _merged(texts: Sequence[str]) -> dict[str, str]:
-    """Each label's class name: 1.0 is 1 where all labels are numbers."""
-    if not all(NUMBER.match(text) for text in texts):
-        return {text: text for text in texts}
-    return {text: (match[1].lstrip("+") if (match := WHOLE_FLOAT.match(text)) else text.lstrip("+")) for text in texts}
-
-
 def _counted(table: pa.Table, column: str) -> tuple[dict[str, int], dict[str, str]]:
     """How often each class occurs, and the source of its first row."""
     labels, texts = _texts(table, column)
@@ -120,12 +92,12 @@ def _counted(table: pa.Table, column: str) -> tuple[dict[str, int], dict[str, st
     rows = labels.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
     _, first = np.unique(rows, return_index=True)
     sources = table.column("source")
-    merged = _merged(texts)
+    class_of = merged(texts)
     counts: dict[str, int] = {}
     places: dict[str, str] = {}
     for code, text in enumerate(texts):
-        counts[merged[text]] = counts.get(merged[text], 0) + int(numbers[code])
-        places.setdefault(merged[text], sources[int(first[code])].as_py())
+        counts[class_of[text]] = counts.get(class_of[text], 0) + int(numbers[code])
+        places.setdefault(class_of[text], sources[int(first[code])].as_py())
     return counts, places
 
 

@@ -13,8 +13,8 @@ def telling(values: np.ndarray, target: np.ndarray, *, is_class: bool) -> float:
 
     values   [N] float, NaN rows are left out
     target   [N] class numbers, or numbers to predict
-    Two classes: the area under the ROC curve. More: the share of rows whose class is that of most rows of the same value
-    if there are few values, else of stretches without a change of class. Numbers: 0.5 + |Spearman's rank
+    Two classes: the area under the ROC curve. More: the share of rows whose class is that of most rows of the same
+    value if there are few values, else of stretches without a change of class. Numbers: 0.5 + |Spearman's rank
     correlation| / 2.
     """
     known = np.isfinite(values)
@@ -30,7 +30,7 @@ def telling(values: np.ndarray, target: np.ndarray, *, is_class: bool) -> float:
 
 
 def telling_category(codes: np.ndarray, target: np.ndarray, *, is_class: bool) -> float:
-    """The same for a column of categories, each put at its rows' mean target; 0.5 if a category has few rows of its own.
+    """The same for a column of categories, each put at its rows' mean target; 0.5 if they have few rows each.
 
     codes    [N] int64 from 0
     """

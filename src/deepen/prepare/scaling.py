@@ -15,8 +15,8 @@ def learn_scaling(numbers: np.ndarray) -> dict[str, Any]:
     """What `scaled` needs, JSON-able.
 
     Columns of three values or more are mapped to a standard normal by their quantiles, which no outlier or skew
-    disturbs, a value counting for at most MOST of the rows; others are only centred and divided by their deviation. Missing numbers (NaN) are put at the median, and if
-    there are any in training a further input says where.
+    disturbs, a value counting for at most MOST of the rows; others are only centred and divided by their deviation.
+    Missing numbers (NaN) are put at the median, and if there are any in training a further input says where.
 
     numbers  [N] float64 with NaN for missing, at least one finite
     """

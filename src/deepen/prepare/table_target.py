@@ -92,7 +92,7 @@ def learn_number_scale(cells: Cells, target: str, transform: str, faults: list[F
 def numbers_with_faults(
     table: pa.Table, cells: Cells, target: str, split: str, faults: list[Fault], *, positive: bool
 ) -> np.ndarray:
-    """The target's numbers [N] float64, NaN for rows whose cell is none (or not positive, if so asked); those are faults."""
+    """The target's numbers [N] float64, NaN for rows whose cell is none (or not positive, if so asked): faults."""
     values = numbers_of(cells)[0]
     if positive:
         values = np.where(values > 0, values, np.nan)

@@ -89,7 +89,10 @@ def encode(
         if cells is None:
             raise _wrong_type(table, column["name"])
         if column["kind"] == "category":
-            categories.append(_category_codes(cells, column, faults)[:, None])
+            codes = _category_codes(cells, column)
+            categories.append(codes[:, None])
+            if split != "train":
+                _say_unknown(cells, codes, column["name"], faults)
             continue
         values, bad = _values(cells, column)
         _add_bad_cells(table, column, cells, bad & ~is_bad, split, faults)
@@ -211,18 +214,21 @@ def _levels(cells: Cells, kind: ColumnType, rare: int) -> dict[str, Any]:
     return {"levels": kept, "ignores_case": kind.ignores_case, "num_rare": len(counts) - len(kept)}
 
 
-def _category_codes(cells: Cells, column: dict[str, Any], faults: list[Fault]) -> np.ndarray:
+def _category_codes(cells: Cells, column: dict[str, Any]) -> np.ndarray:
     """[N] int64: the place of each cell's level, from 1, or UNKNOWN."""
     places = {level: index for index, level in enumerate(column["levels"], start=1)}
     fold = str.casefold if column["ignores_case"] else str
     per_value = np.array([places.get(fold(text), UNKNOWN) for text in cells.values], dtype=np.int64)
-    codes = cells.spread(per_value, places.get(EMPTY, UNKNOWN)).astype(np.int64)
-    num_unknown = int((codes == UNKNOWN).sum())
-    if num_unknown:
-        shown = [text for text, code in zip(cells.values, per_value, strict=True) if code == UNKNOWN]
-        message = f"{plural(num_unknown, 'cell')} unknown or rare in training, such as {(shown or [''])[0]!r}."
-        faults.append(Fault("note", "category-unknown", f"column {column['name']!r}", message))
-    return codes
+    return cells.spread(per_value, places.get(EMPTY, UNKNOWN)).astype(np.int64)
+
+
+def _say_unknown(cells: Cells, codes: np.ndarray, name: str, faults: list[Fault]) -> None:
+    """Counts the cells whose category training did not know, with the first of them."""
+    rows = np.flatnonzero(codes == UNKNOWN)
+    if len(rows):
+        text = cells.values[cells.codes[rows[0]]] if cells.codes[rows[0]] >= 0 else ""
+        message = f"{plural(len(rows), 'cell')} unknown to training or rare there, such as {text!r}."
+        faults.append(Fault("note", "category-unknown", f"column {name!r}", message))
 
 
 def _values(cells: Cells, column: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -261,7 +267,9 @@ def _refuse_missing_columns(table: pa.Table, state: dict[str, Any]) -> None:
     near = nearest(missing[0], own)
     hint = f" (there is {near!r})" if near else ""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    message = f"column {missing[0]!r}{hint}{more} is missing, which training learned from; add it, or leave its cells empty."
+    message = (
+        f"column {missing[0]!r}{hint}{more} is missing, which training learned from; add it, or leave its cells empty."
+    )
     raise DataError(f"{place}: {message}", [Fault("error", "column-missing", place, message)])
 
 
@@ -284,7 +292,13 @@ def _say(columns: Sequence[dict[str, Any]], faults: list[Fault]) -> None:
     for kind, word in (("number", "numbers"), ("category", "categories"), ("date", "dates")):
         names = [column["name"] for column in columns if column["kind"] == kind]
         if names:
-            faults.append(Fault("note", f"columns-{kind}", "", f"{plural(len(names), 'column')} of {word}: {_listed(names)}."))
+            faults.append(
+                Fault("note", f"columns-{kind}", "", f"{plural(len(names), 'column')} of {word}: {_listed(names)}.")
+            )
+    rare = [column["name"] for column in columns if column.get("num_rare")]
+    if rare:
+        message = f"rare categories count as unknown in {plural(len(rare), 'column')}: {_listed(rare)}."
+        faults.append(Fault("note", "columns-rare", "", message))
     gaps = [c["name"] for c in columns for each in c.get("inputs", ()) if each is not None and each["has_missing"]]
     if gaps:
         words = ", ".join(MISSING_WORDS[:8])

@@ -34,6 +34,7 @@ from deepen.prepare.table_target import look_at_classes, target_cells, with_clas
 from deepen.prepare.tabular import ColumnOptions
 
 CONTRACT = "table predictor"
+COLUMNS = ColumnOptions()
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Options:
     """Rows of a table in, classes out."""
 
     model: str = field(default="tabm", metadata={"help": "the network; `deepen list` names them"})
-    columns: ColumnOptions = ColumnOptions()
+    columns: ColumnOptions = COLUMNS
     label_smoothing: float = field(
         default=0.0, metadata={"help": "share of the target spread over all classes", "least": 0.0, "below": 1.0}
     )

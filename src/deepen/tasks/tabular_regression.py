@@ -1,8 +1,8 @@
 """A number for a table's row, such as a price.
 
 Where the target's logarithm is learned (`target_transform`), an answer is the exponential of what the network says: the
-median of the number, not its mean. No smearing correction (Duan 1983), which would give the mean, is applied, as it would
-make the errors of ratio worse; the figures then hold rmse_log too, the root mean square of log(answer / truth).
+median of the number, not its mean. No smearing correction (Duan 1983), which would give the mean, is applied, as it
+would make the errors of ratio worse; the figures then hold rmse_log too, the root mean square of log(answer / truth).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from deepen.prepare.table_target import (
 from deepen.prepare.tabular import ColumnOptions
 
 CONTRACT = "table predictor"
+COLUMNS = ColumnOptions()
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Options:
     """Rows of a table in, a number out."""
 
     model: str = field(default="tabm", metadata={"help": "the network; `deepen list` names them"})
-    columns: ColumnOptions = ColumnOptions()
+    columns: ColumnOptions = COLUMNS
     target_transform: Literal["auto", "none", "log"] = field(
         default="auto", metadata={"help": "learn the target or its logarithm; auto: the logarithm of skewed positives"}
     )

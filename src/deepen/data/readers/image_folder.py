@@ -88,7 +88,7 @@ def _table(root: Path, rows: list[Listed], faults: list[Fault]) -> pa.Table:
 def _usable(root: Path, relative: str, faults: list[Fault]) -> bool:
     place = os.path.join(root, relative)
     if not relative.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in relative):
-        shown = place.encode("utf-8", "backslashreplace").decode()
+        shown = os.fsencode(place).decode("utf-8", "backslashreplace")
         faults.append(Fault("sample", "name-encoding", shown, "the name of this file is not UTF-8; rename it."))
         return False
     if is_foreign(relative):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -14,12 +13,11 @@ from deepen.core.names import nearest
 from deepen.core.units import plural
 from deepen.data.columns import RESERVED
 from deepen.data.dataset import Dataset
-from deepen.data.target import choose_target, mark_target
-from deepen.data.text_file import refusal
+from deepen.data.read import ReadOptions, short_name
+from deepen.data.target import choose_target, found_column, mark_target
+from deepen.data.text_file import encoding_of, errors_of, file_bytes, refusal
 
-if TYPE_CHECKING:
-    from deepen.data.read import ReadOptions
-
+LOOKS_FOR = "a table (.csv, .tsv, .jsonl, .parquet, .xlsx), or a folder of one or of train, val and test tables"
 WORDS = {
     ".csv": "CSV",
     ".tsv": "TSV",
@@ -79,10 +77,10 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     _refuse_differing(tables, files)
     first = next(iter(files.values())).name
     target = _target(next(iter(tables.values())), options, first, faults)
+    tables = {split: _chosen_columns(table, options, target, first) for split, table in tables.items()}
     if target:
         tables = {split: mark_target(table, target) for split, table in tables.items()}
-    name = path.name.split(".")[0] or "table"
-    return Dataset(name, _layout(tables, files), tables, faults=tuple(faults))
+    return Dataset(short_name(path), _layout(tables, files), tables, _labels(options), tuple(faults))
 
 
 def _files(path: Path) -> dict[str, Path]:
@@ -173,6 +171,26 @@ def _target(table: pa.Table, options: ReadOptions, place: str, faults: list[Faul
         if options.targets_needed:
             raise
         return ""
+
+
+def _chosen_columns(table: pa.Table, options: ReadOptions, target: str, place: str) -> pa.Table:
+    """The columns asked for with --columns, the target, the group and ours; all of them if none are asked for."""
+    if not options.columns:
+        return table
+    wanted = {found_column(table.column_names, name, place) for name in options.columns}
+    wanted |= {target, options.group, *RESERVED}
+    return table.select([name for name in table.column_names if name in wanted])
+
+
+def _labels(options: ReadOptions) -> tuple[str, ...]:
+    """The class names of the file named by --labels, one per line."""
+    if not options.labels:
+        return ()
+    path = Path(options.labels)
+    data = file_bytes(path)
+    encoding = encoding_of(data, options.encoding, path.name)
+    lines = [line.strip() for line in data.decode(encoding, errors_of(encoding)).splitlines()]
+    return tuple(dict.fromkeys(line for line in lines if line))
 
 
 def _layout(tables: dict[str, pa.Table], files: dict[str, Path]) -> str:

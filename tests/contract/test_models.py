@@ -1,0 +1,127 @@
+"""Promises that every model keeps, found by looking, without naming any."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from deepen.core import names
+from deepen.nn.dropout import Dropout, StochasticDepth
+from deepen.nn.shapes import ImageShape, TableShape
+from deepen.nn.summary import layers, num_parameters
+
+MODELS = names.models()
+KEYS = Path(__file__).parent / "state_dict_keys.json"  # written by `python tests/contract/test_models.py`
+HEAVY = 30_000_000  # parameters above which a network is built but not trained here
+
+
+def module_of(name):
+    return importlib.import_module(MODELS[name].module)
+
+
+def cases():
+    return [
+        pytest.param(name, contract, id=f"{name}-{contract.split()[0]}")
+        for name, named in sorted(MODELS.items())
+        for contract in named.contracts
+    ]
+
+
+def shape_of(contract):
+    return ImageShape(1, 28, 28) if contract == "image classifier" else TableShape(5, (3, 7))
+
+
+def inputs_of(contract, batch, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    if contract == "image classifier":
+        return (torch.randn(batch, 1, 28, 28, generator=draw),)
+    return (
+        torch.randn(batch, 5, generator=draw),
+        torch.stack([torch.randint(0, size, (batch,), generator=draw) for size in (3, 7)], 1),
+    )
+
+
+def built(name, contract, outputs=11):
+    torch.manual_seed(0)
+    return module_of(name).build(name, shape_of(contract), outputs)
+
+
+@pytest.mark.parametrize(("name", "contract"), cases())
+def test_every_parameter_gets_a_gradient(name, contract):
+    model = built(name, contract).train()
+    if num_parameters(model) > HEAVY:
+        pytest.skip("too heavy for every run of the suite; its blocks are those of its smaller sibling")
+    for module in model.modules():
+        if isinstance(module, (Dropout, StochasticDepth)):
+            module.p = 0.0
+    model(*inputs_of(contract, 3)).square().sum().backward()
+    without = [key for key, p in model.named_parameters() if p.grad is None]
+    assert not without
+
+
+@pytest.mark.parametrize(("name", "contract"), cases())
+def test_evaluation_is_deterministic_and_row_by_row(name, contract):
+    model = built(name, contract).eval()
+    if num_parameters(model) > HEAVY:
+        pytest.skip("too heavy for every run of the suite; its blocks are those of its smaller sibling")
+    inputs = inputs_of(contract, 5)
+    with torch.no_grad():
+        first, second = model(*inputs), model(*inputs)
+        alone = model(*(part[2:3] for part in inputs))
+    assert first.shape == (5, 11)
+    assert torch.equal(first, second)
+    assert torch.allclose(first[2:3], alone, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_size_is_the_papers(name):
+    paper = getattr(module_of(name), "PAPER", {}).get(name)
+    assert paper is not None, f"{name} states no size; give its paper's, or derive it beside SIZES"
+    if len(paper.inputs) == 3:
+        shape = ImageShape(*paper.inputs)
+        inputs = (torch.zeros(1, *paper.inputs),)
+    else:
+        shape = TableShape(*paper.inputs)
+        inputs = (torch.zeros(1, paper.inputs[0]), torch.zeros(1, 0, dtype=torch.int64))
+    model = module_of(name).build(name, shape, paper.outputs)
+    assert num_parameters(model) == paper.parameters
+    if paper.multiply_adds is not None and num_parameters(model) <= HEAVY:
+        assert sum(layer.multiply_adds for layer in layers(model, inputs)) == paper.multiply_adds
+
+
+@pytest.mark.parametrize(("name", "contract"), cases())
+def test_state_dict_keys_are_those_that_runs_were_saved_with(name, contract):
+    stored = json.loads(KEYS.read_text("utf-8"))
+    assert stored[f"{name} {contract}"] == described(name, contract)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_recipe_names_options_that_exist(name):
+    from deepen.core import options
+    from deepen.engine.options import FitOptions
+    from deepen.verbs.options import task_module
+
+    known = set(options.fields_of(FitOptions))
+    for task in names.tasks():
+        if task_module(task).CONTRACT in MODELS[name].contracts:
+            known |= set(options.fields_of(task_module(task).Options))
+    assert set(module_of(name).RECIPE) <= known
+
+
+def described(name, contract):
+    """Name and shape of each tensor; long lists by number and digest."""
+    import hashlib
+
+    lines = [f"{key} {tuple(tensor.shape)}" for key, tensor in built(name, contract).state_dict().items()]
+    if len(lines) <= 12:
+        return lines
+    return [*lines[:3], f"{len(lines)} in all, sha256 {hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"]
+
+
+if __name__ == "__main__":
+    found = {f"{name} {contract}": described(name, contract) for name, n in sorted(MODELS.items()) for contract in n.contracts}
+    KEYS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")

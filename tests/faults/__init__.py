@@ -1,0 +1,1 @@
+"""Planted faults: every case of the catalogue, held to the same promises."""
