@@ -18,7 +18,7 @@ PIP = bin/python -m pip --disable-pip-version-check install --quiet --constraint
 
 demo: $(VENV)/demo.stamp
 	rm -rf $(RUN)
-	$(VENV)/bin/deepen train image-classification digits --out $(RUN)
+	$(VENV)/bin/deepen train image-classification digits --threads 1 --out $(RUN)
 	$(VENV)/bin/deepen evaluate $(RUN)
 	$(VENV)/bin/deepen predict $(RUN) examples/digits
 	@echo "The run, with its report, is in $(RUN)"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deepen.cli.arguments import parse, take, value_of, wants_help
 from deepen.core.errors import OptionError
@@ -95,3 +97,19 @@ def test_looks_ahead_for_one_flag_and_for_help() -> None:
     assert wants_help(["a", "--help"])
     assert wants_help(["-h"])
     assert not wants_help(["--", "--help"])
+
+
+WORDS = st.sampled_from(
+    ["--", "-", "--json", "--no-header", "--batch-size", "--sizes=1", "--optimizer", "=", "--=", "---"]
+)
+
+
+@given(st.lists(WORDS | st.text()))
+def test_any_line_is_read_or_refused_in_a_sentence(argv: list[str]) -> None:
+    try:
+        found = parse(argv, FIELDS)
+    except OptionError as error:
+        assert ":" in str(error)
+    else:
+        assert set(found.values) <= set(FIELDS)
+        assert all(word in argv for word in found.words)

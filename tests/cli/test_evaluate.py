@@ -47,18 +47,3 @@ def test_table_and_json(folder: str, stub: Callable[..., list[Any]], capsys: pyt
     ]
     assert json.loads(as_json)["metrics"] == RESULT.metrics
     assert shown.err.splitlines()[:2] == ["the built-in digits", "b.jpg: is also a.jpg."]
-
-
-def test_a_folder_that_is_no_run(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "plain").mkdir()
-    (tmp_path / "file").write_text("")
-    expected = {
-        "digits-lent": f"no such run folder; did you mean {folder}?",
-        "plain": "expected a run folder, but there is no run.json in it; `deepen train` makes one.",
-        "file": "expected a run folder, but is a file; name the folder that `deepen train` printed.",
-        "qqqqqqqq": "no such run folder; `deepen train` makes one and prints its path.",
-        "none/deeper": "no such run folder; `deepen train` makes one and prints its path.",
-    }
-    for name, sentence in expected.items():
-        assert main(["evaluate", str(tmp_path / name)]) == 2
-        assert capsys.readouterr().err == f"deepen: {tmp_path / name}: {sentence}\n"

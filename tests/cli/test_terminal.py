@@ -30,18 +30,21 @@ class Screen(io.StringIO):
 
 def test_one_line_per_evaluation_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     events = Terminal()
-    events.started({"model": "lenet"})
+    events.started({"model": "lenet", "rows": 1458, "device": "cpu", "budget": "5 epochs", "objective": "accuracy"})
     for step in range(50):
         events.step(step, step / 100, 7.0)
-    events.evaluated({"step": 50, "epoch": 2.0, "train_loss": 0.25, "val_accuracy": 0.9375, "note": "x"})
+    events.evaluated({"step": 50, "epoch": 2.0, "train_loss": 0.25, "val_f1": 0.5, "val_accuracy": 0.9375})
     events.done()
-    assert capsys.readouterr().err == "epoch 2  train_loss 0.2500  val_accuracy 0.9375  7.0 s left\n"
+    assert capsys.readouterr().err.splitlines() == [
+        "training lenet on 1,458 samples, cpu, for 5 epochs",
+        "epoch 2  train_loss 0.2500  val_accuracy 0.9375  7.0 s left",
+    ]
 
 
 def test_whole_epochs_are_whole_and_parts_are_parts() -> None:
     assert evaluation_line({"epoch": 3}) == "epoch 3"
     assert evaluation_line({"epoch": 2.5}) == "epoch 2.5"
-    assert evaluation_line({"step": 1200, "val_rmse": 1.5}) == "step 1,200  val_rmse 1.5000"
+    assert evaluation_line({"step": 1200, "val_rmse": 1.5, "note": "x"}) == "step 1,200  val_rmse 1.5000"
 
 
 @pytest.mark.parametrize("columns", ["0", "1", "20", "200"])

@@ -8,8 +8,8 @@ import unicodedata
 import zipfile
 from pathlib import Path
 
-from faults.harness import Case
-from faults.pictures import encoded, fill, photos, pixels, with_file
+from tests.faults.harness import Case
+from tests.faults.pictures import encoded, fill, photos, pixels, with_file
 
 
 def near_miss(folder: Path) -> Path:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from faults.harness import Case
-from faults.pictures import arrays, cifar, digits, encoded, jpeg, photos, pixels, with_file
 from PIL import Image
+
+from tests.faults.harness import Case
+from tests.faults.pictures import arrays, cifar, digits, encoded, jpeg, photos, pixels, with_file
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
@@ -217,9 +218,16 @@ IMAGE_CASES = (
     Case("I15-no-data", with_file("none.png", png_of(5_000, 5_000)), ("none.png: image file is truncated",), "K"),
     Case("I16-zero", with_file("zero.png", png_of(0, 0)), ("zero.png: is a PNG file whose header is damaged",), "K"),
     Case("I16-one", with_file("one.png", encoded(pixels(1, height=1, width=1))), (), "N"),
-    Case("I16-narrow", with_file("thin.png", encoded(pixels(1, height=1, width=2_000))), ("thin.png: is 2,000 x 1",), "W"),
+    Case(
+        "I16-narrow", with_file("thin.png", encoded(pixels(1, height=1, width=2_000))), ("thin.png: is 2,000 x 1",), "W"
+    ),
     *(
-        Case(f"I18-{ending}", with_file(f"other.{ending}", content), (f"other.{ending}: .{ending} files are not read",), "K")
+        Case(
+            f"I18-{ending}",
+            with_file(f"other.{ending}", content),
+            (f"other.{ending}: .{ending} files are not read",),
+            "K",
+        )
         for ending, content in ALIEN
     ),
     Case("I18-renamed", with_file("paper.jpg", b"%PDF-1.7\n"), ("paper.jpg: is a PDF document, not an image",), "K"),
@@ -235,7 +243,9 @@ IMAGE_CASES = (
         "K",
     ),
     Case("I24-magic", with_idx(lambda data: b"\0\0\x0d\3" + data[4:]), ("starts with 00000d03", "00000803"), "E"),
-    Case("I24-count", with_idx(lambda data: data[:4] + struct.pack(">I", 200) + data[8:]), ("28,800 bytes", "2,880"), "E"),
+    Case(
+        "I24-count", with_idx(lambda data: data[:4] + struct.pack(">I", 200) + data[8:]), ("28,800 bytes", "2,880"), "E"
+    ),
     Case("I24-cut", with_idx(lambda data: data[:-40], packed=False), ("the compressed file is cut",), "E"),
     Case("I24-bomb", bomb_idx, ("2,880 bytes after it, but more are there",), "E"),
     Case("I24-labels", few_labels, ("holds 13 labels", "20 images"), "E"),

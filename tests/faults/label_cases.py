@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from faults.harness import Case
-from faults.pictures import cifar, digits, encoded, fill, idx, photos, pixels
+
+from tests.faults.harness import Case
+from tests.faults.pictures import cifar, digits, encoded, fill, idx, photos, pixels
 
 
 def code_too_high(folder: Path) -> Path:
@@ -163,7 +164,9 @@ LABEL_CASES = (
     Case("L01-void", void_label, ("image 7: label 255 is not one of the 2 classes",), "E", options=NAMES),
     Case("L02", negative, ("array labels, image 4: label -100 is not one of",), "E"),
     Case("L03", typo, ("label 'ctas' has 1 sample and is near 'cats' with",), "W"),
-    Case("L03-given", typo_with_names, ("label 'ctas' is not one of the 2 known; nearest is 'cats'",), "E", options=NAMES),
+    Case(
+        "L03-given", typo_with_names, ("label 'ctas' is not one of the 2 known; nearest is 'cats'",), "E", options=NAMES
+    ),
     Case("L03-space", spaces, (), "N"),
     Case("L04", numbers, (), "N"),
     Case("L05", tiny_class, ("class 'emu' has 1 sample",), "W"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from deepen.data.dataset import Schema
 from deepen.data.read import read
-from faults.cases import CASES
-from faults.harness import Case, assert_promises
+from tests.faults.cases import CASES
+from tests.faults.harness import Case, assert_promises
 
 SCHEMA = Schema(("mnist_idx", "cifar_binary", "npz", "image_manifest", "image_folder"), ("image",), "label")
 

@@ -6,15 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+
 from deepen.core.faults import Fault
 from deepen.data.dataset import Schema
 from deepen.data.read import read
 from deepen.data.split import split, without
-from faults.harness import deepen
-from faults.pictures import jpeg, photos
+from tests.faults.harness import deepen
+from tests.faults.pictures import jpeg, photos
 
 SCHEMA = Schema(("image_folder",), ("image",), "label")
-FITTING = ("--epochs", "2", "--model", "linear", "--batch-size", "8", "--seed", "1")
+FITTING = ("--epochs", "2", "--model", "softmax-regression", "--batch-size", "8", "--seed", "1")
 BAD = {
     "truncated": ("cut.jpg", jpeg(1)[:900]),
     "html": ("page.jpg", b"<html>404</html>"),
@@ -47,7 +48,12 @@ def test_without_the_bad_rows_the_split_is_as_if_they_had_never_been_there(tmp_p
     (root / "cat" / "cut.jpg").write_bytes(jpeg(1)[:900])
     dataset = read(root, SCHEMA)
     tables = split(dataset, SCHEMA, seed=0, faults=[]).tables
-    where = next((name, row) for name, table in tables.items() for row, source in enumerate(sources(table)) if "cut.jpg" in source)
+    where = next(
+        (name, row)
+        for name, table in tables.items()
+        for row, source in enumerate(sources(table))
+        if "cut.jpg" in source
+    )
     again = split(without(dataset, tables, [Fault("sample", "x", "", "", *where)]), SCHEMA, seed=0, faults=[]).tables
     (root / "cat" / "cut.jpg").unlink()
     clean = split(read(root, SCHEMA), SCHEMA, seed=0, faults=[]).tables

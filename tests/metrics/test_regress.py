@@ -101,12 +101,12 @@ def test_nothing_added_gives_no_figures():
 def test_figures_and_their_sizes():
     predictions, targets = _data(1, n=3001)
     figures = figures_of(_filled(predictions, targets), name="price", samples=lambda row: Sample([f"row {row}"]))
-    points, errors, worst, sure = figures
+    points, errors, sure, worst = figures
     assert isinstance(points, Points) and len(points.points) == 2000 and points.x_label == "true price"
     assert isinstance(errors, Bars) and sum(errors.values) == 3001 and 10 <= len(errors.names) <= 22
     assert isinstance(worst, Gallery) and worst.samples[0].caption[2].startswith("row ")
     assert isinstance(sure, Rows)
-    assert isinstance(figures_of(_filled(predictions, targets))[2], Rows)
+    assert isinstance(figures_of(_filled(predictions, targets))[3], Rows)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e-30, 1e30])

@@ -14,7 +14,7 @@ from deepen.bundle.header import CHECKPOINT_FOLDER, FILES, RUN_FILE, WEIGHTS_FIL
 from deepen.core import files
 from deepen.core.disk import file_error
 from deepen.core.errors import RunError
-from deepen.core.lock import LOCK_NAME
+from deepen.core.lock import LOCK_NAME, FolderLock
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,26 +56,19 @@ def create(folder: Path | str, header: Mapping[str, object], *, replace: bool = 
 
     replace   begin anew in a folder that holds a run: its checkpoints go first, so nothing can resume the old one
 
-    Raises RunError for a folder that is a link, holds something else, or holds a run and `replace` is not set.
+    The folder is locked meanwhile; do not hold its lock. Raises RunError for a folder that is a link, holds something
+    else, or holds a run and `replace` is not set; FileError where another process works in it.
     """
     folder = Path(folder)
     _check_place(folder)
     files.check_writable(folder)
-    sweep(folder)
-    names = sorted(name for name in os.listdir(folder) if name != LOCK_NAME)
-    if RUN_FILE in names and not replace:
-        raise RunError(
-            f"{folder}: already holds a run; continue it with --resume, or choose another folder with --out."
-        )
-    if names and RUN_FILE not in names:
-        raise RunError(
-            f"{folder}: expected a new or empty folder, or one of ours, but it holds {names[0]!r}"
-            f"{f' and {len(names) - 1:,} more' if len(names) > 1 else ''}; choose another folder with --out."
-        )
-    _remove_checkpoints(folder)
-    run_header.write_header(folder, run_header.complete(header))
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    with FolderLock(folder):
+        sweep(folder)
+        _check_content(folder, replace=replace)
+        _remove_checkpoints(folder)
+        run_header.write_header(folder, run_header.complete(header))
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
 
 
 def update(folder: Path | str, **changes: object) -> None:
@@ -129,6 +122,19 @@ def _check_place(folder: Path) -> None:
         )
     if not stat.S_ISDIR(mode):
         raise RunError(f"{folder}: expected a folder, but is a file; choose another place with --out.")
+
+
+def _check_content(folder: Path, *, replace: bool) -> None:
+    names = sorted(name for name in os.listdir(folder) if name != LOCK_NAME)
+    if RUN_FILE in names and not replace:
+        raise RunError(
+            f"{folder}: already holds a run; continue it with --resume, or choose another folder with --out."
+        )
+    if names and RUN_FILE not in names:
+        raise RunError(
+            f"{folder}: expected a new or empty folder, or one of ours, but it holds {names[0]!r}"
+            f"{f' and {len(names) - 1:,} more' if len(names) > 1 else ''}; choose another folder with --out."
+        )
 
 
 def _remove_checkpoints(folder: Path) -> None:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 SUMMARY = "look at data and say everything that is wrong with it, before training does"
 USAGE = "deepen check TASK DATA [--options]"
-EXAMPLES = ("deepen check image-classification photos/", "deepen check tabular adult.csv --target income --json")
+EXAMPLES = (
+    "deepen check image-classification photos/",
+    "deepen check tabular-classification adult.csv --target income --json",
+)
 TITLES = {
     "error": "errors",
     "sample": "bad samples (--skip-bad leaves them out)",

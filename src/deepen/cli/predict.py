@@ -18,7 +18,7 @@ SUMMARY = "answer for new samples with a run: files, folders or tables"
 USAGE = "deepen predict RUN INPUT... [--out FILE] [--options]"
 EXAMPLES = (
     "deepen predict runs/photos-resnet18 cat.jpg holiday/",
-    "deepen predict runs/adult-mlp new.csv --out answers.csv",
+    "deepen predict runs/adult-tabm new.csv --out answers.csv",
 )
 NOTE = (
     "In a .csv, text that begins with = + - or @ gets an apostrophe before it, so that no spreadsheet takes it for a\n"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepen.cli.output import cell, is_first_rank, say
 from deepen.core.faults import printable
-from deepen.core.units import duration
+from deepen.core.units import duration, plural
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -34,6 +34,7 @@ class Terminal:
         self._drawn = 0.0
         self._progress = 0.0
         self._left: float | None = None
+        self._objective = ""
 
     def message(self, text: str) -> None:
         """A line of its own, above the bar if there is one."""
@@ -49,9 +50,15 @@ class Terminal:
             self._silence()
 
     def started(self, plan: Mapping[str, Any]) -> None:
-        """Training begins; `plan` holds what is known of it, such as {"epochs": 10, "steps": 4690}."""
-        if not is_first_rank() or not has_bar():
-            return
+        """Training begins: says the plan's model, rows, device and budget, and from then on follows its objective."""
+        self._objective = str(plan.get("objective", ""))
+        if {"model", "rows", "device", "budget"} <= set(plan):
+            rows = plural(plan["rows"], "sample")
+            self.message(f"training {plan['model']} on {rows}, {plan['device']}, for {plan['budget']}")
+        if is_first_rank() and has_bar():
+            self._open_bar()
+
+    def _open_bar(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -87,7 +94,7 @@ class Terminal:
     def evaluated(self, record: Mapping[str, Any]) -> None:
         """One line per evaluation: `epoch 3  train_loss 0.2113  val_accuracy 0.9530  12 s left`."""
         left = f"  {duration(self._left)} left" if self._left is not None and self._progress < 1 else ""
-        self.message(evaluation_line(record) + left)
+        self.message(evaluation_line(record, self._objective) + left)
 
     def done(self) -> None:
         """Training ended, however it did; the bar goes."""
@@ -106,13 +113,17 @@ class Terminal:
         self._bar = None
 
 
-def evaluation_line(record: Mapping[str, Any]) -> str:
-    """The figures of an evaluation on one line, epoch or step first."""
+def evaluation_line(record: Mapping[str, Any], objective: str = "") -> str:
+    """An evaluation on one line: where, the training loss and the objective; all figures where none is named."""
+    chosen = ("train_loss", f"val_{objective}") if objective else tuple(record)
     where = f"epoch {round(record['epoch'], 2):g}" if "epoch" in record else f"step {cell(record.get('step', 0))}"
     figures = [
         f"{name} {cell(value)}"
         for name, value in record.items()
-        if name not in NOT_FIGURES and isinstance(value, (int, float)) and not isinstance(value, bool)
+        if name in chosen
+        and name not in NOT_FIGURES
+        and isinstance(value, (int, float))
+        and not isinstance(value, bool)
     ]
     return "  ".join([where, *figures])
 

@@ -175,7 +175,8 @@ def _replaced(folder: int, path: Path, num_bytes: int) -> Iterator[IO[bytes]]:
     file = io.BufferedWriter(cast(io.RawIOBase, raw), BUFFER_BYTES)
     try:
         yield cast(IO[bytes], file)
-        file.flush()
+        if not file.closed:  # some writers close what they are given
+            file.flush()
         with _refusals(path, num_bytes):
             os.fchmod(descriptor, 0o666 & ~_umask())
             os.fsync(descriptor)
@@ -187,7 +188,8 @@ def _replaced(folder: int, path: Path, num_bytes: int) -> Iterator[IO[bytes]]:
         raise
     finally:
         raw.discard()
-        file.detach()
+        if not file.closed:
+            file.detach()
         os.close(descriptor)
 
 

@@ -74,14 +74,12 @@ def _no_constant(name: str) -> object:
 
 def _check(value: object, place: str, max_depth: int, error: type[DeepenError]) -> None:
     level: list[object] = [value]
-    for _ in range(max_depth + 1):
-        for item in level:
-            if isinstance(item, float) and math.isinf(item):
-                raise error(f"{place}: a number is too large to be held.")
+    for depth in range(max_depth + 1):
+        if depth == max_depth and any(isinstance(item, dict | list) for item in level):
+            raise error(f"{place}: JSON nested deeper than {max_depth} levels.")
+        if any(isinstance(item, float) and math.isinf(item) for item in level):
+            raise error(f"{place}: a number is too large to be held.")
         level = [inner for item in level for inner in _inside(item)]
-        if not level:
-            return
-    raise error(f"{place}: JSON nested deeper than {max_depth} levels.")
 
 
 def _inside(item: object) -> list[object]:

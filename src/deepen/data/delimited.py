@@ -11,6 +11,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,16 +46,16 @@ def read_delimited(path: Path, options: ReadOptions) -> tuple[pa.Table, list[Fau
     """
     data = file_bytes(path)
     encoding = encoding_of(data, options.encoding, path.name)
-    lines = _lines(data, encoding)
-    head = _head(lines)
+    head = _head(_lines(data, encoding))
     if not head:
         raise refusal("empty", path.name, "the file is empty; expected a line of column names and rows below it.")
     asked, skipped = _stated_separator(head[0], options.separator)
-    dialect = sniffed(head[skipped:], asked)
-    faults = _said(path.name, dialect)
-    records = _records(islice(_lines(data, encoding), skipped, None), dialect, path.name, start=skipped)
-    names, rows = _header(records, head[skipped:], dialect, options, path.name, faults)
-    places, cells = _fitting(rows, len(names), path.name, faults)
+    with _long_cells():
+        dialect = sniffed(head[skipped:], asked)
+        faults = _said(path.name, dialect)
+        records = _records(islice(_lines(data, encoding), skipped, None), dialect, path.name, start=skipped)
+        names, rows = _header(records, head[skipped:], dialect, options, path.name, faults)
+        places, cells = _fitting(rows, len(names), path.name, faults)
     if not cells and not any(fault.level in ("error", "sample") for fault in faults):
         raise refusal("no-rows", path.name, "there is a line of column names but no row below it.")
     return _table(names, cells, places, options.decimal, path.name, faults), faults
@@ -69,10 +70,12 @@ def _head(lines: io.TextIOWrapper) -> list[str]:
     """The first lines that are not blank, for looking; quoted cells may run over several of them."""
     head, length = [], 0
     for line in lines:
+        length += len(line)
+        if head and length > _SNIFFED_LENGTH:
+            break
         if line.strip("\r\n"):
             head.append(line)
-            length += len(line)
-        if len(head) >= _SNIFFED_LINES or length > _SNIFFED_LENGTH:
+        if len(head) >= _SNIFFED_LINES:
             break
     return head
 
@@ -100,7 +103,6 @@ def _records(lines: Iterator[str], dialect: Dialect, name: str, *, start: int) -
             yield line
 
     reader = csv.reader(watched(), delimiter=dialect.separator, skipinitialspace=dialect.blank_after, strict=True)
-    before = csv.field_size_limit(LONGEST_CELL)
     try:
         while True:
             line = start + reader.line_num + 1
@@ -112,6 +114,14 @@ def _records(lines: Iterator[str], dialect: Dialect, name: str, *, start: int) -
                 yield line, cells
     except csv.Error as error:
         raise _quote_refusal(error, kept, line, dialect, name) from error
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """The csv module's limit on a cell, which belongs to the whole process, raised and put back."""
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        yield
     finally:
         csv.field_size_limit(before)
 

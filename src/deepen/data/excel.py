@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 29  # bytes, unpacked: an .xlsx file is a zip archive
 RATIO = 200
-MOST_COLUMNS = 16_384
 _OLD = b"\xd0\xcf\x11\xe0"
 _UNCALCULATED = re.compile(rb'<c r="([A-Z]+\d+)"[^>]*>\s*<f[^>]*(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>')
 _MERGED = re.compile(rb'<mergeCell ref="([A-Z0-9:]+)"')
@@ -125,7 +124,7 @@ def _look_at_xml(path: Path, sheet, place: str, faults: list[Fault]) -> None:
 
 def _full_rows(sheet) -> Iterator[tuple[int, Sequence[Any]]]:
     sheet.reset_dimensions()  # the stated size may be wrong
-    for number, cells in enumerate(sheet.iter_rows(values_only=True, max_col=MOST_COLUMNS), start=1):
+    for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
         while cells and cells[-1] is None:
             cells = cells[:-1]
         if cells:

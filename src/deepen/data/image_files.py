@@ -1,4 +1,4 @@
-"""Tables from image files: each file is opened once to hash its bytes; what cannot be opened is a fault of that sample."""
+"""One look at each image file, to hash its bytes; what cannot be opened is a fault of that sample."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from deepen.core.magic import HEAD_BYTES, IMAGE_ENDINGS, IMAGES_READ, image_kind
 THREADS = min(8, 2 * (os.cpu_count() or 1))
 CHUNK_BYTES = 1 << 20
 FOREIGN_ENDINGS = frozenset(
-    ".eps .ps .pdf .psd .fits .fit .svg .ai .heic .heif .avif .jp2 .j2k .jxl .tga .ico .dcm .exr .hdr .raw .cr2 .nef .arw "
-    ".dng .pcx .xcf".split()
+    (
+        *(".eps", ".ps", ".pdf", ".psd", ".fits", ".fit", ".svg", ".ai", ".heic", ".heif", ".avif", ".jp2", ".j2k"),
+        *(".jxl", ".tga", ".ico", ".dcm", ".exr", ".hdr", ".raw", ".cr2", ".nef", ".arw", ".dng", ".pcx", ".xcf"),
+    )
 )
 
 

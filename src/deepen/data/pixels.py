@@ -21,7 +21,9 @@ def pixel_table(images: np.ndarray, labels: pa.Array, place: str) -> pa.Table:
     place   what the sources start with: "train-images-idx3-ubyte.gz" gives "train-images-idx3-ubyte.gz, image 7"
             (counted from 0, as in the array)
     """
-    tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(images))
+    flat = np.ascontiguousarray(images).reshape(-1)
+    storage = pa.FixedSizeListArray.from_arrays(pa.array(flat), int(np.prod(images.shape[1:])))
+    tensor = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.uint8(), images.shape[1:]), storage)
     return pa.table(
         {
             "image": tensor,
@@ -42,7 +44,7 @@ def pixel_keys(images: np.ndarray) -> list[str]:
     keys = []
     for row in flat:
         digest = start.copy()
-        digest.update(row)
+        digest.update(row.data)
         keys.append(digest.hexdigest())
     return keys
 

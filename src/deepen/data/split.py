@@ -1,8 +1,9 @@
 """Training, validation and test tables of a data set: those that the layout names, the rest cut by content.
 
-Rules. Which side a sample falls on depends on (seed, content key) alone, never on the order of rows or files. Samples of equal
-content, and rows of equal group, stay on one side. Classes are cut in proportion: of a class of one, the sample stays
-in training; of two, one is tested; of three or more, each side gets at least one. Rows come out ordered by key, then source.
+Rules. Which side a sample falls on depends on the seed and on contents, never on the order of rows or files. Samples of
+equal content, and rows of equal group, stay on one side. Classes are cut in proportion: of a class of one, the sample
+stays in training; of two, one is tested; of three or more, each side gets at least one. Rows come out ordered by key,
+then source.
 
     only all (or only train) is there      test and val are cut from it
     train and test are there                 val is cut from train: a tenth, at most 3,000 rows
@@ -41,17 +42,6 @@ class SplitOptions:
 
 
 @dataclass(frozen=True)
-class SplitOptions:
-    """How much is held out where the layout does not say."""
-
-    val: float = field(default=VAL_SHARE, metadata={"help": "share of the training data held out for validation"})
-    test: float = field(
-        default=TEST_SHARE, metadata={"help": "share held out for testing where no test data are given"}
-    )
-    max_val: int = field(default=LARGEST_VAL, metadata={"help": "the most rows held out for validation"})
-
-
-@dataclass(frozen=True)
 class Split:
     """Three tables in canonical row order, and one sentence on how they came about."""
 
@@ -72,11 +62,12 @@ def split(
 ) -> Split:
     """Tables train, val and test.
 
-    val, test  shares to cut where the layout does not give that table
+    val, test  shares to cut where the layout does not give that table; 0 for none
     strict     whether equal content under two labels is a fault of those samples instead of a warning
 
-    Adds warnings: tiny or dominant classes, classes that are tested but not trained, equal content under two labels or on two
-    sides. Raises DataError for a table that is given but empty, and where fewer than two samples or classes are left.
+    Adds warnings: tiny or dominant classes, classes that are tested but not trained, equal content under two labels or
+    on two sides. Raises DataError for a table that is given but empty, and where fewer than two samples or classes are
+    left.
     """
     _check_shares(val, test)
     tables = {name: in_order(table) for name, table in dataset.tables.items()}
@@ -101,7 +92,7 @@ def split(
 
 
 def folds(table: pa.Table, k: int, *, seed: int, schema: Schema) -> list[tuple[pa.Table, pa.Table]]:
-    """k pairs (train, test): every sample is tested once; the rules of `split` hold. Raises DataError if k is too many."""
+    """k pairs (train, test): every sample is tested once, by the rules of `split`. Raises DataError if k is too large."""
     table = in_order(table)
     units = _units(table, schema)
     if k < 2 or units.max(initial=-1) + 1 < k:
@@ -148,17 +139,18 @@ def _cut(tables: dict[str, pa.Table], schema: Schema, seed: int, val: float, tes
         raise DataError(f"there are only {only} data; training needs a table of its own (train).")
     parts = {name: tables[name] for name in ("val", "test") if name in tables}
     said = [_counts(given)] if len(given) > 1 else []
-    if not parts:
+    if not parts and test > 0:
         train, parts["test"] = _take(train, schema, rng.key(seed, "test"), _rows(train, test, None))
         said.append(f"{plural(parts['test'].num_rows, 'sample')} held out for testing")
-    if "val" not in parts:
+    if "val" not in parts and val > 0:
         train, parts["val"] = _take(train, schema, rng.key(seed, "val"), _rows(train, val, max_val))
         said.append(f"{parts['val'].num_rows:,} of train held out for validation")
-    if "test" not in parts:
+    if "test" not in parts and "val" in given:
         parts["test"] = parts["val"]
     seeded = f", seed {seed}" if len(said) > 1 or len(given) < 2 else ""
     start = "" if len(given) > 1 else f"{train.num_rows:,} train; "
-    return Split({"train": train, "val": parts["val"], "test": parts["test"]}, start + "; ".join(said) + seeded)
+    ordered = {name: table for name in SPLITS if (table := {"train": train, **parts}.get(name)) is not None}
+    return Split(ordered, start + "; ".join(said) + seeded)
 
 
 def _counts(given: dict[str, int]) -> str:
@@ -173,9 +165,7 @@ def _rows(table: pa.Table, share: float, most: int | None) -> float:
 def _take(table: pa.Table, schema: Schema, key: int, share: float) -> tuple[pa.Table, pa.Table]:
     """(what stays, what is cut), each in the order it had."""
     if table.num_rows < 2:
-        raise DataError(
-            f"there {'is' if table.num_rows == 1 else 'are'} {plural(table.num_rows, 'sample')}; too few to hold any out."
-        )
+        raise DataError(f"only {plural(table.num_rows, 'sample')} left to train on; expected enough to hold some out.")
     units = _units(table, schema)
     size = np.bincount(units)
     stratum = _strata(table, units, schema)
@@ -201,7 +191,7 @@ def _chosen(members: np.ndarray, size: np.ndarray, share: float) -> np.ndarray:
 
 
 def _units(table: pa.Table, schema: Schema) -> np.ndarray:
-    """[N] int64: rows with the same number are inseparable: of equal content, of one group, or joined by a chain of these."""
+    """[N] int64: rows with the same number are inseparable: of equal content or group, or joined by a chain."""
     _, by_key = np.unique(_strings(table, "key"), return_inverse=True)
     if not schema.group or schema.group not in table.column_names:
         return by_key.astype(np.int64)
@@ -258,7 +248,7 @@ def _strings(table: pa.Table, column: str) -> np.ndarray:
 
 def _check_shares(val: float, test: float) -> None:
     for name, share in (("val", val), ("test", test)):
-        if not 0 < share < 1:
-            raise DataError(f"--{name} {share}: expected a share between 0 and 1, such as 0.1.")
+        if not 0 <= share < 1:
+            raise DataError(f"--{name} {share}: expected a share from 0 (none) to below 1, such as 0.1.")
     if val + test >= 1:
         raise DataError(f"--val {val} and --test {test}: nothing is left to train on; expected a sum below 1.")

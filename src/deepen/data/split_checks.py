@@ -64,7 +64,7 @@ def contradictions(
         ):
             other, other_label = first.setdefault(key, (source, label or ""))
             if label and other_label and label != other_label:
-                message = f"has label {label!r}, but {other} has the same content and label {other_label!r}; mend one of them."
+                message = f"has label {label!r}, but {other} has the same content and label {other_label!r}; mend one."
                 faults.append(Fault("sample" if strict else "warning", "label-contradiction", source, message))
                 found |= {(source, key), (other, key)}
     return found
@@ -77,7 +77,9 @@ def warn_overlaps(tables: dict[str, pa.Table], faults: list[Fault]) -> None:
     for position, first in enumerate(names):
         for second in names[position + 1 :]:
             if prints[first] == prints[second]:
-                message = f"the {second} data are the {first} data themselves, so the score on them means nothing; give others."
+                message = (
+                    f"the {second} data are the {first} data themselves, so a score on them means nothing; give others."
+                )
                 faults.append(Fault("warning", "split-same", "", message))
             else:
                 _overlap(tables, first, second, faults)
@@ -104,14 +106,16 @@ def _overlap(tables: dict[str, pa.Table], first: str, second: str, faults: list[
     keys, sources = tables[second].column("key").to_pylist(), tables[second].column("source").to_pylist()
     same = [(source, there[key]) for key, source in zip(keys, sources, strict=True) if key in there]
     if same:
-        message = f"is the same as {same[0][1]} in {first}; {plural(len(same), 'sample')} of {second} {'is' if len(same) == 1 else 'are'} in {first} too, which flatters the score."
+        many = f"{plural(len(same), 'sample')} of {second} {'is' if len(same) == 1 else 'are'}"
+        message = f"is the same as {same[0][1]} in {first}; {many} in {first} too, which flatters the score."
         faults.append(Fault("warning", "split-overlap", same[0][0], message))
 
 
 def _warn_tiny(counts: dict[str, int], trained: set[str], faults: list[Fault]) -> None:
     for label in sorted(counts):
         if counts[label] < FEWEST_FOR_ALL_SIDES and label in trained:
-            message = f"class {label!r} has {plural(counts[label], 'sample')}; those stay in training first, so it is hardly tested."
+            count = plural(counts[label], "sample")
+            message = f"class {label!r} has {count}; the first stays in training, so it is hardly tested."
             faults.append(Fault("warning", "class-tiny", "", message))
 
 
@@ -120,7 +124,7 @@ def _warn_dominant(labels: list[str | None], faults: list[Fault]) -> None:
     for label in sorted(set(named)):
         share = named.count(label) / len(named)
         if share >= DOMINANT_SHARE:
-            message = f"class {label!r} is {share:.1%} of the training samples, so accuracy says little; look at the balanced accuracy."
+            message = f"class {label!r} is {share:.1%} of training, so accuracy says little; look at balanced accuracy."
             faults.append(Fault("warning", "class-dominant", "", message))
 
 
@@ -129,10 +133,11 @@ def _warn_unseen(
 ) -> None:
     for split in ("val", "test"):
         unseen: dict[str, list[int]] = {}
-        for row, label in enumerate(texts[split] or ()):
+        for row, label in enumerate(texts.get(split) or ()):
             if label and label not in trained:
                 unseen.setdefault(label, []).append(row)
         for label, rows in sorted(unseen.items()):
             place = tables[split].column("source")[rows[0]].as_py()
-            message = f"class {label!r} is in {split} ({plural(len(rows), 'sample')}) but never in train, so it cannot be learned."
+            count = plural(len(rows), "sample")
+            message = f"class {label!r} is in {split} ({count}) but never in train, so it cannot be learned."
             faults.append(Fault("warning", "class-unseen", place, message))

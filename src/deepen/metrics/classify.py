@@ -197,11 +197,9 @@ def figures_of(
         figures.append(Rows("Most frequent confusions", ["truth", "answer", "count"], rows))
     if "roc_auc" in result:
         figures += binary_figures(metrics, labels)
-    figures.append(reliability_figure(metrics))
+    figures += [reliability_figure(metrics), interval_figure(result, metrics.intervals())]
     worst = metrics.worst(NUM_WORST)
-    if worst:
-        figures.append(worst_figure(worst, labels, samples))
-    return [*figures, interval_figure(result, metrics.intervals())]
+    return [*figures, worst_figure(worst, labels, samples)] if worst else figures
 
 
 def confusion_figure(confusion: np.ndarray, labels: Sequence[str]) -> Matrix:
@@ -265,6 +263,8 @@ def worst_figure(
 
 def interval_figure(result: Mapping[str, float], intervals: Mapping[str, Interval]) -> Rows:
     """The figures with their 95 % intervals as a table."""
-    rows: list[list[str | float | int]] = [[name, result[name], *interval] for name, interval in intervals.items()]
+    rows: list[list[str | float | int]] = [
+        [name.replace("_", " "), result[name], *interval] for name, interval in intervals.items()
+    ]
     note = "95 % intervals: where the figure would lie on other samples drawn in the same way. Seeds are not varied."
     return Rows("How sure these figures are", ["figure", "value", "low", "high"], rows, note=note)

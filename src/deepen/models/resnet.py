@@ -63,7 +63,7 @@ RECIPE = {
     "schedule.warm_up": 0.2,
     "schedule.final": 0.0,
     "label_smoothing": 0.1,
-    "augment": ("crop", "flip"),
+    "augment": ("auto",),
 }
 
 

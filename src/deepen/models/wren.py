@@ -65,7 +65,7 @@ RECIPE = {
     "schedule.final": 0.0,
     "ema": 0.999,
     "label_smoothing": 0.1,
-    "augment": ("crop", "flip"),
+    "augment": ("auto",),
 }
 
 

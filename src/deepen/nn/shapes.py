@@ -28,11 +28,13 @@ class ImageShape:
 class TableShape:
     """One row of a table: how many numbers it has, and for each category column how many categories that has.
 
-    The counts include the slot for an unknown category.
+    The counts include the slot for an unknown category. `rows` is how many there are to train on, 0 if that is not
+    known: a network may be finer where there are more.
     """
 
     numbers: int
     categories: tuple[int, ...] = ()
+    rows: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Encoded tensors kept in files of their own, so that the next run need not decode again.
 
-A file is immutable and named by a hash of what it was made from and how; it is written beside its place and renamed, and
-its checksum is verified whenever it is read. It is read into memory rather than mapped: a map of a file that is cut
+A file is immutable and named by a hash of what it was made from and how; it is written beside its place and renamed,
+and its checksum is verified whenever it is read. It is read into memory rather than mapped: a map of a file that is cut
 meanwhile kills the process. Without a writable folder there is no cache, and one note says so.
 
 The folder is $DEEPEN_CACHE ("off" for none), else $XDG_CACHE_HOME/deepen, else ~/.cache/deepen. The least recently
@@ -110,7 +110,7 @@ def store(
     place = folder()
     if place is None:
         return
-    content = values.contiguous().numpy().reshape(-1).view(np.uint8)
+    content = values.contiguous().numpy().reshape(-1).view(np.uint8).data
     header = {
         "shape": list(values.shape),
         "kept": "all" if len(kept) == table.num_rows else kept.tolist(),
@@ -123,10 +123,12 @@ def store(
         with atomic_write(place / (name + ENDING), num_bytes=content.nbytes + len(text)) as file:
             file.write(MAGIC + len(text).to_bytes(8, "little") + zlib.crc32(text).to_bytes(4, "little"))
             file.write(text)
-            file.write(content.data)
+            file.write(content)
     except (OSError, DeepenError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        message = f"encoded images are not kept for the next run ({reason.rstrip('.')}); set DEEPEN_CACHE to a folder that can be written."
+        message = (
+            f"encoded images are not kept for the next run ({reason.rstrip('.')}); set DEEPEN_CACHE to a free folder."
+        )
         faults.append(Fault("note", "cache-unwritable", str(place), message))
         return
     _prune(place)
@@ -145,7 +147,7 @@ def _read(file: Any) -> Held | None:
         return None
     header = json.loads(text)
     content = np.fromfile(file, np.uint8)
-    if content.size != int(np.prod(header["shape"])) or zlib.crc32(content) != header["crc32"]:
+    if content.size != int(np.prod(header["shape"])) or zlib.crc32(content.data) != header["crc32"]:
         return None
     kept = np.arange(header["shape"][0]) if header["kept"] == "all" else np.array(header["kept"], np.int64)
     found = [(level, kind, message, row) for level, kind, message, row in header["found"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,17 +53,15 @@ def cells_of(column: pa.ChunkedArray) -> Cells | None:
     texts = _as_text(column)
     if texts is None:
         return None
-    texts = pc.utf8_trim_whitespace(texts.combine_chunks())
-    texts = pc.replace_with_mask(texts, pc.fill_null(pc.equal(texts, ""), False), pa.scalar(None, pa.string()))
-    encoded = pc.dictionary_encode(texts)
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    found = encoded.dictionary.to_pylist()
-    order = sorted(range(len(found)), key=found.__getitem__)
-    places = np.empty(len(found) + 1, dtype=np.int64)
-    places[order] = np.arange(len(found))
-    places[-1] = -1
-    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return Cells(tuple(found[index] for index in order), places[codes])
+    encoded = texts.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    trimmed = [text.strip() for text in encoded.dictionary.to_pylist()]
+    values = sorted({text for text in trimmed if text})
+    number = {text: index for index, text in enumerate(values)}
+    places = np.array([*(number.get(text, -1) for text in trimmed), -1], dtype=np.int64)
+    codes = encoded.indices.fill_null(len(trimmed)).to_numpy(zero_copy_only=False).astype(np.int64)
+    return Cells(tuple(values), places[codes])
 
 
 def is_missing_word(text: str) -> bool:
@@ -112,8 +111,6 @@ def numbers_of(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _digit(character: str) -> int | None:
-    import unicodedata
-
     value = unicodedata.decimal(character, None)
     return None if value is None else int(value)
 

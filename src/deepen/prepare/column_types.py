@@ -132,7 +132,7 @@ def _number_type(
     row = min(cells.first_row(cells.values.index(text)) for text in odd)
     message = (
         f"column {name!r} holds numbers but here {cells.values[cells.codes[row]]!r}"
-        f"{_and_more(len(odd))}; mend it, empty it, or pass --as-category {name}."
+        f"{_and_more(len(odd))}; mend it, empty it, or pass --columns.as-category {name}."
     )
     return _refused(Fault("error", "not-a-number", place(row), message), faults)
 
@@ -166,7 +166,7 @@ def _date_type(
     shown = order.value.split(" and ")[0]
     row = cells.first_row(cells.values.index(shown)) if shown in cells.values else 0
     reasons = {
-        "ambiguous": "may have the day or the month first; pass --dates day-first or --dates month-first.",
+        "ambiguous": "may have the day or the month first; pass --columns.dates day-first or month-first.",
         "mixed": "and others are written in two orders or forms; write all as 2020-03-04.",
         "impossible": "is no date; mend it or empty it.",
     }
@@ -176,7 +176,7 @@ def _date_type(
 
 def _category_type(name: str, cells: Cells, told: list[str], looks: _Look, faults: list[Fault]) -> ColumnType:
     if looks.num_rows >= FEW and looks.share_different >= 0.5 and looks.words >= 3:
-        message = f"holds text, such as {told[0][:60]!r}, which tables do not learn from; pass --leave-out {name}."
+        message = f"holds text, such as {told[0][:60]!r}, which tables do not learn from; pass --columns.leave-out {name}."
         return _refused(Fault("error", "column-text", f"column {name!r}", message), faults)
     if looks.num_rows >= FEW and looks.share_different > 0.9:
         why = f"holds {plural(len(told), 'different value')} in {plural(looks.num_rows, 'row')}, so it is an identifier"

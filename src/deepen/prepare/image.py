@@ -2,8 +2,8 @@
 
 What is learned (from the training table) is a dict that JSON can hold:
 
-    size        [height, width] of every encoded image. Pixel arrays keep theirs. Files: their common size, if all have one
-                and it is at most 96 pixels; else a square of 96 pixels, unless `image_size` says otherwise
+    size        [height, width] of every encoded image. Pixel arrays keep theirs. Files: their common size, if all have
+                one and it is at most 96 pixels; else a square of 96 pixels, unless `image_size` says otherwise
     channels    1 if every training image is grey, else 3
     mean, std   per channel, of pixels in 0 to 1, over up to 2,048 training images chosen evenly
     background  RGB behind transparent pixels and around padded images
@@ -145,6 +145,25 @@ def pixels_of(column: pa.ChunkedArray, rows: np.ndarray, state: State, *, max_pi
     return out
 
 
+def some_pixels(
+    table: pa.Table, state: State, count: int, *, max_pixels: int = LARGEST_PIXELS
+) -> tuple[Tensor, np.ndarray]:
+    """The pixels of up to `count` evenly chosen images, without those that cannot be read, and their rows.
+
+    returns  [n, H, W, C] uint8, and [n] int64 ascending
+    """
+    rows = np.unique(np.linspace(0, table.num_rows - 1, min(count, table.num_rows)).round().astype(np.int64))
+    images = table.column("image").take(pa.array(rows))
+    if isinstance(images.type, pa.FixedShapeTensorType):
+        return _converted(_array(images), state), rows
+    found = [result for _, result in _each(_values(images), _decoder(state, max_pixels))]
+    good = np.array([not isinstance(result, Unusable) for result in found], bool)
+    pixels = [result[0] for result in found if not isinstance(result, Unusable)]
+    return torch.stack(pixels) if pixels else torch.empty(
+        (0, *state["size"], state["channels"]), dtype=torch.uint8
+    ), rows[good]
+
+
 def normalized(batch: Tensor, state: State) -> Tensor:
     """Pixels as a network takes them: (x / 255 - mean) / std per channel.
 
@@ -189,10 +208,8 @@ def _chosen_size(
     height, width = next(iter(sizes))
     if len(sizes) == 1 and (isinstance(kind, pa.FixedShapeTensorType) or max(height, width) <= DEFAULT_SIZE):
         return [height, width]
-    what = f"are all {height} x {width}" if len(sizes) == 1 else f"have {len(sizes):,} sizes"
-    message = (
-        f"the images {what} pixels, so they are brought to {DEFAULT_SIZE} x {DEFAULT_SIZE}; --image-size changes that."
-    )
+    what = f"are all {height} x {width} pixels" if len(sizes) == 1 else f"have {len(sizes):,} sizes"
+    message = f"the images {what}, so they are brought to {DEFAULT_SIZE} x {DEFAULT_SIZE}; --image-size changes that."
     faults.append(Fault("note", "image-size", "", message))
     return [DEFAULT_SIZE, DEFAULT_SIZE]
 
@@ -200,7 +217,7 @@ def _chosen_size(
 def _measured(
     column: pa.ChunkedArray, state: State, max_pixels: int, faults: list[Fault]
 ) -> tuple[list[float], list[float]]:
-    """Mean and deviation per channel of pixels in 0 to 1; the deviation of a channel that never changes is taken as 1."""
+    """Mean and deviation per channel of pixels in 0 to 1; 1 for the deviation of a channel that never changes."""
     chosen = np.unique(np.linspace(0, len(column) - 1, min(IMAGES_MEASURED, len(column))).round().astype(np.int64))
     total, squares, count = np.zeros(state["channels"]), np.zeros(state["channels"]), 0
     different: set[bytes] = set()
@@ -353,7 +370,8 @@ def _checked(state: dict[str, Any]) -> dict[str, Any]:
     for name in ("mean", "std"):
         if len(state[name]) != state["channels"]:
             raise DataError(
-                f"--{name}: {len(state[name])} numbers were given for images of {state['channels']} channels; give one each."
+                f"--{name}: {len(state[name])} numbers were given for images of {state['channels']} channels; "
+                "give one each."
             )
     if any(value <= 0 for value in state["std"]):
         raise DataError(f"--std: {state['std']} has a number that is not above 0.")

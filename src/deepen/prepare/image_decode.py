@@ -141,7 +141,7 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
     if width * height > max_pixels:
         raise Unusable(
             "image-bomb",
-            f"says it is {width:,} x {height:,} pixels in its header; at most {max_pixels:,} are decoded. Make it smaller.",
+            f"says it is {width:,} x {height:,} pixels in its header; at most {max_pixels:,} are decoded. Shrink it.",
         )
     return image
 
@@ -222,7 +222,9 @@ def _num_chunks(data: bytes) -> int:
 def _warned(image: Image.Image) -> list[tuple[str, str]]:
     found = []
     try:
-        frames = image.n_frames if getattr(image, "is_animated", False) and image.format != "MPO" else 1
+        frames = (
+            int(getattr(image, "n_frames", 1)) if getattr(image, "is_animated", False) and image.format != "MPO" else 1
+        )
         image.seek(0)
     except Exception as error:
         _ours(error)

@@ -50,7 +50,7 @@ def _placed(batch: Tensor, size: tuple[int, ...], how: str, background: Sequence
 
 
 def _narrowed(batch: Tensor, size: tuple[int, ...], ratio: float) -> Tensor:
-    """Only the middle that the crop will keep and a margin for antialiasing, so that a 1 x 20,000 image costs nothing."""
+    """Only the middle that the crop will keep and a margin for antialiasing: a 1 x 20,000 image costs nothing."""
     for axis, wanted in ((2, size[0]), (3, size[1])):
         need = int(wanted / ratio) + 1 + 2 * int(2 / ratio + 2)
         extra = batch.shape[axis] - need

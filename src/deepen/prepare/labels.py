@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -59,46 +58,41 @@ def encode(
              training leaves its row out of the score with a warning, since no output stands for it
     returns  [N] int64 and the rows of the table it belongs to, [N] int64 ascending
     """
-    labels, texts = _texts(table, column)
+    indices, texts = _coded(table, column)
     known = {name: index for index, name in enumerate(names)}
-    class_of = merged(texts)
-    codes = np.array([known.get(text, known.get(class_of[text], -1)) for text in texts] + [-1], np.int64)
-    indices = labels.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False).astype(np.int64)
-    rows = codes[indices]
+    class_of = merged(text for text in texts if text)
+    rows = np.array([known.get(text or "", known.get(class_of.get(text or "", ""), -1)) for text in texts])[indices]
     for row in np.flatnonzero(rows < 0).tolist():
-        text = texts[indices[row]] if indices[row] < len(texts) else None
-        faults.append(_unknown(text, table.column("source")[row].as_py(), names, split, row, given))
+        faults.append(_unknown(texts[indices[row]], table.column("source")[row].as_py(), names, split, row, given))
     kept = np.flatnonzero(rows >= 0)
     return torch.from_numpy(rows[kept]), kept
 
 
-def _texts(table: pa.Table, column: str) -> tuple[pa.DictionaryArray, list[str]]:
-    """The column as a dictionary of trimmed texts; blank ones are null."""
-    values = table.column(column).combine_chunks()
-    values = pa.concat_arrays(values.chunks) if isinstance(values, pa.ChunkedArray) else values
+def _coded(table: pa.Table, column: str) -> tuple[np.ndarray, list[str | None]]:
+    """[N] int64, each row's place in the list of trimmed texts; a blank or missing one is None there."""
+    values = table.column(column)
     if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    text = pc.utf8_trim_whitespace(values.cast(pa.string()))
-    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
-    encoded = text.dictionary_encode()
-    return encoded, encoded.dictionary.to_pylist()
+        values = values.cast(values.type.value_type)
+    encoded = values.cast(pa.string()).combine_chunks().dictionary_encode()
+    encoded = pa.concat_arrays(encoded.chunks) if isinstance(encoded, pa.ChunkedArray) else encoded
+    texts = [text.strip() or None for text in encoded.dictionary.to_pylist()]
+    indices = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+    return indices.astype(np.int64), [*texts, None]
 
 
 def _counted(table: pa.Table, column: str) -> tuple[dict[str, int], dict[str, str]]:
     """How often each class occurs, and the source of its first row."""
-    labels, texts = _texts(table, column)
-    indices = labels.indices.drop_null().to_numpy().astype(np.int64)
-    numbers = np.bincount(indices, minlength=len(texts))
-    rows = labels.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
-    _, first = np.unique(rows, return_index=True)
-    sources = table.column("source")
-    class_of = merged(texts)
+    indices, texts = _coded(table, column)
+    class_of = merged(text for text in texts if text)
     counts: dict[str, int] = {}
-    places: dict[str, str] = {}
-    for code, text in enumerate(texts):
-        counts[class_of[text]] = counts.get(class_of[text], 0) + int(numbers[code])
-        places.setdefault(class_of[text], sources[int(first[code])].as_py())
-    return counts, places
+    rows: dict[str, int] = {}
+    for code, first, count in zip(*np.unique(indices, return_index=True, return_counts=True), strict=True):
+        text = texts[code]
+        if text:
+            name = class_of[text]
+            counts[name] = counts.get(name, 0) + int(count)
+            rows[name] = min(rows.get(name, int(first)), int(first))
+    return counts, {name: table.column("source")[row].as_py() for name, row in rows.items()}
 
 
 def _warn_typos(counts: dict[str, int], places: dict[str, str], faults: list[Fault]) -> None:
@@ -125,7 +119,8 @@ def _warn_case(counts: dict[str, int], places: dict[str, str], faults: list[Faul
     for name in sorted(counts, key=lambda name: (-counts[name], name)):
         other = first.setdefault(name.casefold(), name)
         if other != name and counts[name] > RARE:
-            message = f"labels {name!r} ({counts[name]:,}) and {other!r} ({counts[other]:,}) differ only in case; they are two classes."
+            pair = f"{name!r} ({counts[name]:,}) and {other!r} ({counts[other]:,})"
+            message = f"labels {pair} differ only in case; they are two classes."
             faults.append(Fault("warning", "label-case", places[name], message))
 
 

@@ -47,7 +47,7 @@ class ColumnOptions:
 
 
 def learn(table: pa.Table, target: str, options: ColumnOptions, faults: list[Fault]) -> dict[str, Any]:
-    """What `encode` needs, JSON-able: {"target": name, "columns": [...], "left_out": {name: why}}.
+    """What `encode` needs, JSON-able: {"target", "columns": [...], "left_out": {name: why}, "num_rows"}.
 
     table    the training rows whose target is known, with `source`
     faults   gets columns that cannot be used (error), are left out (warning), and what each is taken for (note)
@@ -57,7 +57,7 @@ def learn(table: pa.Table, target: str, options: ColumnOptions, faults: list[Fau
     columns, left_out = [], {}
     for name in features_of(table, target):
         if name in options.leave_out:
-            left_out[name] = "--leave-out"
+            left_out[name] = "--columns.leave-out"
             continue
         state = _learned_column(table, name, options, faults)
         if state["kind"] == "left out":
@@ -68,7 +68,7 @@ def learn(table: pa.Table, target: str, options: ColumnOptions, faults: list[Fau
         message = f"no column is left to learn {target!r} from; there is: {', '.join(table.column_names) or 'none'}."
         faults.append(Fault("error", "no-features", "", message))
     _say(columns, faults)
-    return {"target": target, "columns": columns, "left_out": left_out}
+    return {"target": target, "columns": columns, "left_out": left_out, "num_rows": table.num_rows}
 
 
 def encode(
@@ -127,11 +127,11 @@ def warn_of_leaks(
         cells = cells_of(table.column(column["name"]))
         assert cells is not None
         share, is_order = _tells(cells, column, target, is_class=is_class)
-        if share >= SUSPICIOUS:
+        if is_order and share >= ORDERED:
+            _add_order(column["name"], name, share, target, faults, is_class=is_class)
+        elif share >= SUSPICIOUS:
             message = f"alone tells {name!r} with {_share_name(target, is_class)} {share:.3f}; is it known beforehand?"
             faults.append(Fault("warning", "leak", f"column {column['name']!r}", f"{message} {_mend(column['name'])}"))
-        elif is_order and share >= ORDERED:
-            _add_order(column["name"], name, share, target, faults, is_class=is_class)
     for left, why in state["left_out"].items():
         if "identifier" in why and left in table.column_names:
             values, _ = numbers_of(cells_of(table.column(left)) or Cells((), np.full(table.num_rows, -1)))
@@ -154,7 +154,7 @@ def _share_name(target: np.ndarray, is_class: bool) -> str:
 
 
 def _mend(name: str) -> str:
-    return f"--leave-out {name} leaves it out."
+    return f"--columns.leave-out {name} leaves it out."
 
 
 def _add_order(
@@ -173,7 +173,7 @@ def _refuse_unknown_names(table: pa.Table, options: ColumnOptions) -> None:
             if name not in table.column_names:
                 near = nearest(name, table.column_names)
                 hint = f"; did you mean {near}?" if near else f"; there is: {', '.join(table.column_names)}."
-                raise DataError(f"--{flag.replace('_', '-')} {name}: there is no such column{hint}")
+                raise DataError(f"--columns.{flag.replace('_', '-')} {name}: there is no such column{hint}")
 
 
 def _learned_column(table: pa.Table, name: str, options: ColumnOptions, faults: list[Fault]) -> dict[str, Any]:
@@ -282,7 +282,7 @@ def _warn_of_extra_columns(table: pa.Table, state: dict[str, Any], faults: list[
 
 
 def _wrong_type(table: pa.Table, name: str) -> DataError:
-    message = f"holds {table.schema.field(name).type}, expected numbers, texts or dates; pass --leave-out {name}."
+    message = f"holds {table.schema.field(name).type}, expected numbers, texts or dates; pass --columns.leave-out {name}."
     fault = Fault("error", "column-type", f"column {name!r}", message)
     return DataError(fault.sentence(), [fault])
 

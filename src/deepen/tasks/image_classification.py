@@ -21,7 +21,7 @@ from deepen.metrics.classify import Classification, figures_of
 from deepen.nn.shapes import ImageShape
 from deepen.ops.augment import AUGMENTATIONS, augment, num_draws
 from deepen.ops.losses import Loss, cross_entropy_sum
-from deepen.prepare import image, labels
+from deepen.prepare import image, labels, mirror
 from deepen.prepare.answers import ClassAnswer, class_answers
 from deepen.prepare.encoded import Batch, Draws, Encoded
 
@@ -44,7 +44,10 @@ class Options:
     deviation: tuple[float, ...] = field(default=(), metadata={"help": "deviation per channel; default: learned"})
     augment: tuple[str, ...] = field(
         default=(),
-        metadata={"help": f"random changes in training: {', '.join(AUGMENTATIONS)}", "choices": tuple(AUGMENTATIONS)},
+        metadata={
+            "help": f"random changes in training: {', '.join(AUGMENTATIONS)}; auto: crop, and flip if it does no harm",
+            "choices": ("auto", *AUGMENTATIONS),
+        },
     )
     label_smoothing: float = field(
         default=0.0, metadata={"help": "share of the target spread over all classes", "least": 0.0, "below": 1.0}
@@ -62,19 +65,22 @@ def schema(options: Options) -> Schema:
 
 
 def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Fault]) -> dict[str, Any]:
-    """Class names, image size and channels, mean and deviation."""
+    """Class names, image size and channels, mean and deviation, and what "auto" augmentation comes to."""
+    class_names = labels.learn(table, "label", faults=faults, given=dataset.labels)
+    state = image.learn(
+        table,
+        faults=faults,
+        image_size=options.image_size,
+        resize=options.resize,
+        mean=options.mean,
+        std=options.deviation,
+        max_pixels=int(options.max_megapixels * 1e6),
+    )
     return {
+        "labels": class_names,
         "labels_given": bool(dataset.labels),
-        "labels": labels.learn(table, "label", faults=faults, given=dataset.labels),
-        "image": image.learn(
-            table,
-            faults=faults,
-            image_size=options.image_size,
-            resize=options.resize,
-            mean=options.mean,
-            std=options.deviation,
-            max_pixels=int(options.max_megapixels * 1e6),
-        ),
+        "image": state,
+        "augment": _augmentations(options, table, class_names, state, faults),
     }
 
 
@@ -88,7 +94,8 @@ class Task:
         self.labels: list[str] = list(state["labels"])
         self.image: dict[str, Any] = state["image"]
         self._given = bool(state["labels_given"])
-        self._num_draws = num_draws(options.augment)
+        self.augment: tuple[str, ...] = tuple(state["augment"])
+        self._num_draws = num_draws(self.augment)
 
     def encode(self, table: pa.Table, split: str, faults: list[Fault]) -> Encoded:
         """Pixels as uint8, labels as numbers where there are any."""
@@ -116,9 +123,9 @@ class Task:
         else:
             pixels = image.pixels_of(encoded.table.column("image"), rows, self.image)
         pixels = pixels.permute(0, 3, 1, 2)  # [B, C, H, W], channels last in memory
-        if draws is not None and self.options.augment:
+        if draws is not None and self.augment:
             numbers = rng.uniform(draws.seed, draws.epoch, rows, self._num_draws, "augment")
-            pixels = augment(pixels, self.options.augment, torch.from_numpy(numbers))
+            pixels = augment(pixels, self.augment, torch.from_numpy(numbers))
         tensors = {"pixels": image.normalized(pixels, self.image)}
         if "label" in encoded.tensors:
             tensors["label"] = encoded.tensors["label"].index_select(0, index)
@@ -160,6 +167,23 @@ class Task:
         else:
             pixels = image.pixels_of(encoded.table.column("image"), rows, self.image)
         return Sample(caption=[encoded.source(row)], png=image.encode_png(pixels[0]))
+
+
+def _augmentations(
+    options: Options, table: pa.Table, class_names: list[str], state: dict[str, Any], faults: list[Fault]
+) -> list[str]:
+    """The names the user gave; for "auto" those that do no harm to these images, which is said."""
+    if "auto" not in options.augment:
+        return list(options.augment)
+    classes, rows = labels.encode(table, "label", class_names, "train", [])
+    kept = mirror.keeps_class(table, classes, rows, state)
+    flips = kept >= mirror.HARMLESS
+    told = "as well" if kept > 0.995 else f"{kept:.0%} as well"
+    said = "flips them too" if flips else "does not flip them"
+    message = f"mirrored images can be told apart {told} as plain ones, so training moves images and {said} (--augment)."
+    faults.append(Fault("note", "augment-auto", "", message))
+    found = [name for name in options.augment if name != "auto"]
+    return [*found, *(name for name in ("crop", "flip") if name not in found and (name == "crop" or flips))]
 
 
 def _taken(tensor: torch.Tensor, index: np.ndarray) -> torch.Tensor:

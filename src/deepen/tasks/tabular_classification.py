@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import nn
 
@@ -60,7 +59,7 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
     table = with_classes(table, target)
     look_at_classes(target_cells(table, target), target, faults)
     classes = labels.learn(table, target, faults=faults, given=dataset.labels)
-    table = table.filter(pc.is_valid(table.column(target)))
+    table = table.filter(table.column(target).is_valid())
     state = tabular.learn(table, target, options.columns, faults)
     numbers, rows = labels.encode(table, target, classes, "train", [], given=bool(dataset.labels))
     tabular.warn_of_leaks(table.take(pa.array(rows)), state, numbers.numpy(), faults, is_class=True)
@@ -102,7 +101,7 @@ class Task:
         """The network for these columns and classes."""
         named = names.model(self.options.model, CONTRACT)
         module = importlib.import_module(named.module)
-        shape = TableShape(*tabular.shape_of(self.state))
+        shape = TableShape(*tabular.shape_of(self.state), rows=self.state["num_rows"])
         return module.build(named.name, shape, len(self.labels), self.network or module.Options())
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:

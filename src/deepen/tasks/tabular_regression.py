@@ -110,7 +110,7 @@ class Task:
         """The network for these columns."""
         named = names.model(self.options.model, CONTRACT)
         module = importlib.import_module(named.module)
-        shape = TableShape(*tabular.shape_of(self.state))
+        shape = TableShape(*tabular.shape_of(self.state), rows=self.state["num_rows"])
         return module.build(named.name, shape, 1, self.network or module.Options())
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:

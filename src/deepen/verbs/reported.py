@@ -1,4 +1,102 @@
-"""The report page and model card of a finished run."""
+"""The report page and model card of a finished run, from what the other rooms found."""
+
 from __future__ import annotations
-def main_split(scored): return "test" if "test" in scored else "val" if "val" in scored else ""
-def write_report(*a): pass
+
+import math
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deepen.bundle.header import read_header
+from deepen.core.faults import grouped
+from deepen.core.figures import Bars, Figure
+from deepen.engine.fit import Fitted, choose_device
+from deepen.nn.summary import num_parameters
+from deepen.report import card, html
+from deepen.report.content import ReportContent
+from deepen.verbs import environment
+from deepen.verbs.options import Resolved
+from deepen.verbs.prepared import Prepared
+
+
+def main_split(scored: Mapping[str, Any]) -> str:
+    """The split whose figures stand for the run: test, else val, else none."""
+    return next((name for name in ("test", "val") if name in scored), "")
+
+
+def write_report(
+    folder: Path, chosen: Resolved, prepared: Prepared, fitted: Fitted, scored: Mapping[str, Any]
+) -> None:
+    """Puts report.html and README.md into the run folder."""
+    content = _content(folder, chosen, prepared, fitted, scored)
+    html.write_report(folder, content)
+    card.write_card(folder, content)
+
+
+def _content(
+    folder: Path, chosen: Resolved, prepared: Prepared, fitted: Fitted, scored: Mapping[str, Any]
+) -> ReportContent:
+    header = read_header(folder)
+    groups = grouped(prepared.faults)
+    skipped = [group.sentence() for group in groups if group.level == "sample"]
+    return ReportContent(
+        title=f"{prepared.dataset.name} · {chosen.task.model}",
+        task=str(header["task"]),
+        model=chosen.task.model,
+        command=str(header["command"]),
+        status="done",
+        data=str(header["data"]["path"]),  # type: ignore[index]
+        layout=prepared.dataset.layout,
+        split=prepared.split,
+        fingerprint=prepared.fingerprint,
+        warnings=[*(f"left out: {text}" for text in skipped), *_sentences(groups, "warning")],
+        notes=_sentences(groups, "note"),
+        metrics={name: _finite(found.result()) for name, found in scored.items()},
+        intervals={name: found.intervals() for name, found in scored.items()},
+        objective=prepared.task.objective,
+        history=fitted.history,
+        pace=fitted.timing,
+        timing=_timing(prepared, fitted),
+        parameters=num_parameters_of(prepared, fitted),
+        options=chosen.flat,
+        environment={**environment.versions(), **environment.machine(choose_device(chosen.fit.device))},
+        figures=_figures(prepared, scored),
+        usage=[f"deepen {verb} {shlex.quote(str(folder))} {rest}" for verb, rest in _USES],
+    )
+
+
+_USES = (("predict", "FILE..."), ("evaluate", "DATA"))
+
+
+def num_parameters_of(prepared: Prepared, fitted: Fitted) -> int:
+    """Parameters of the network that was trained (an average's own are not trainable, so they are counted anew)."""
+    return num_parameters(prepared.task.build()) if not num_parameters(fitted.model) else num_parameters(fitted.model)
+
+
+def _figures(prepared: Prepared, scored: Mapping[str, Any]) -> list[Figure]:
+    split = main_split(scored)
+    sizes = {name: len(encoded) for name, encoded in prepared.encoded.items()}
+    drawn: list[Figure] = prepared.task.figures(scored[split], prepared.encoded[split]) if split else []
+    return [*drawn, Bars("Samples by split", list(sizes), [float(size) for size in sizes.values()], "samples")]
+
+
+def _timing(prepared: Prepared, fitted: Fitted) -> dict[str, float]:
+    """Of training with its evaluations; the median pace, since the first steps of a process are slow."""
+    paces = sorted(record["samples_per_second"] for record in fitted.timing)
+    if not paces:
+        return {"total_seconds": round(fitted.seconds, 2)}
+    pace = paces[len(paces) // 2]
+    return {
+        "total_seconds": round(fitted.seconds, 2),
+        "samples_per_second": pace,
+        "seconds_per_epoch": round(len(prepared.encoded["train"]) / max(pace, 1e-9), 2),
+    }
+
+
+def _sentences(groups: list[Any], level: str) -> list[str]:
+    return [group.sentence() for group in groups if group.level == level]
+
+
+def _finite(result: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in result.items() if math.isfinite(value)}

@@ -35,7 +35,8 @@ def recognizes(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> Dataset:
     """Tables train and test as the files give them ("all" for a single file), labels as class names.
 
-    Raises DataError for the pickled version (it is never opened), for a file that is not whole records, and for a label out of range.
+    Raises DataError for the pickled version (it is never opened), for a file that is not whole records, and for a label
+    out of range.
     """
     found = _find(path)
     assert found is not None

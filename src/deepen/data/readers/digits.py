@@ -27,10 +27,12 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     """All 1,797 images in one table; scikit-learn carries them, so nothing is fetched."""
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    images = np.rint(bunch.images * (255 / LARGEST_VALUE)).astype(np.uint8)[..., None]  # [1797, 8, 8, 1]
+    flat, codes = load_digits(return_X_y=True)
+    images = np.rint(np.asarray(flat).reshape(-1, 8, 8) * (255 / LARGEST_VALUE)).astype(np.uint8)[
+        ..., None
+    ]  # [1797, 8, 8, 1]
     names = tuple(str(digit) for digit in range(10))
-    table = pixel_table(images, label_names(bunch.target, names), "digits")
+    table = pixel_table(images, label_names(np.asarray(codes), names), "digits")
     return Dataset(
         "digits", "the built-in digits: 1,797 images of 8 x 8 grey pixels, 10 classes", {"all": table}, names
     )

@@ -3,8 +3,8 @@
     photos/cat/1.jpg                    all images in one table
     photos/train/cat/1.jpg              the split as given; val, valid, validation and dev are one name
 
-The class is the first folder below; folders further down belong to it. A folder called "train" is a class where it stands
-among classes: split names count only if train is there and is alone or has another split beside it.
+The class is the first folder below; folders further down belong to it. A folder called "train" is a class where it
+stands among classes: split names count only if train is there and is alone or has another split beside it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
+from deepen.core.units import plural
 from deepen.data.dataset import SPLITS, Dataset
 from deepen.data.image_files import SPLIT_NAMES, foreign, is_foreign, is_image, look, wrong_endings
 from deepen.data.pixels import read_class_names
@@ -166,7 +167,7 @@ def _ignored(root: Path, found: Walk) -> list[Fault]:
     """One note on litter, one on files of other kinds."""
     notes = []
     if found.litter:
-        message = f"{found.litter:,} file{'s' if found.litter > 1 else ''} that systems leave behind (.DS_Store and the like) ignored."
+        message = f"{plural(found.litter, 'file')} that systems leave behind (.DS_Store and the like) ignored."
         notes.append(Fault("note", "litter", str(root), message))
     others = Counter(
         os.path.splitext(file)[1].lower() or "without ending"
@@ -187,7 +188,7 @@ def _holds_image(folder: str, depth: int) -> bool:
         return True  # it is there but may not be read: `read` says so
     if any(is_image(entry.name) or is_foreign(entry.name) for entry in entries):
         return True
-    below = sorted((entry.path for entry in entries if not is_litter(entry.name) and _is_folder(entry)))
+    below = sorted(entry.path for entry in entries if not is_litter(entry.name) and _is_folder(entry))
     return depth > 0 and any(_holds_image(path, depth - 1) for path in below)
 
 

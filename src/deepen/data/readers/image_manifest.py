@@ -1,7 +1,7 @@
-"""Images listed in a table: a CSV, TSV, JSONL or Parquet file with a column of paths (or of encoded images) and one of labels.
+"""Images listed in a CSV, TSV, JSONL or Parquet file with a column of paths (or of encoded images) and one of labels.
 
-The file itself may be given, or the folder in which one such file (or one each called train, val and test) stands. Paths are
-relative to the file. A column called split or subset with values such as train, val and test is the split as given.
+The file itself may be given, or the folder in which one such file (or one each called train, val and test) stands.
+Paths are relative to the file. A column called split or subset, with values such as train, val and test, is the split.
 Parquet may hold the images themselves, as bytes or as a struct of bytes and path.
 """
 
@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
@@ -49,15 +48,15 @@ HEAD_LOOKED = 1 << 16
 
 
 def recognizes(path: Path) -> bool:
-    """Whether this is a table with a column that is called as one of paths and holds some, or a folder with such a table."""
+    """Whether this is a table that seems to list images, or a folder with one such table (or one for each split)."""
     return bool(_manifests(path))
 
 
 def read(path: Path, options: ReadOptions) -> Dataset:
     """Columns image (path or bytes), label, source (the image's path, or file and row) and key.
 
-    Images that are missing or cannot be opened, and one path under two labels, are faults of level sample. Raises DataError
-    if a needed column is missing, naming the nearest.
+    Images that are missing or cannot be opened, and one path under two labels, are faults of level sample. Raises
+    DataError if a needed column is missing, naming the nearest.
     """
     manifests = _manifests(path) or {"all": path}
     faults: list[Fault] = []
@@ -141,7 +140,7 @@ def _tables(raw: pa.Table, split: str, file: Path, options: ReadOptions, faults:
     path_column = _column(raw, options.path_column, PATH_COLUMNS, "path", file, "--path-column")
     assert path_column
     label_column = _column(raw, options.target, LABEL_COLUMNS, "label", file, "--target", needed=options.targets_needed)
-    labels = _texts(raw, label_column) if label_column else [None] * raw.num_rows
+    labels = _texts(raw, label_column, _class_names(file, label_column)) if label_column else [None] * raw.num_rows
     kind = raw.schema.field(path_column).type
     table = (_from_paths if pa.types.is_string(kind) or pa.types.is_large_string(kind) else _from_bytes)(
         raw, path_column, labels, file, faults
@@ -180,20 +179,18 @@ def _column(
     found = next((folded[name] for name in known if name in folded), "")
     if not found and needed:
         raise DataError(
-            f"{file}: no column is called like one of {what}s ({', '.join(known[:4])} ...); name it with {option}. There is: {', '.join(own)}."
+            f"{file}: no column is called like one of {what}s ({', '.join(known[:4])} ...); name it with {option}. "
+            f"There is: {', '.join(own)}."
         )
     return found
 
 
-def _texts(raw: pa.Table, column: str) -> list[str | None]:
-    """A column as texts; class numbers of a Hugging Face data set as the names kept in the file."""
+def _texts(raw: pa.Table, column: str, names: Sequence[str] = ()) -> list[str | None]:
+    """A column as texts; class numbers as their names where those are known."""
     values = raw.column(column)
-    names = _class_names(raw, column)
     if names and pa.types.is_integer(values.type):
-        return [
-            None if code is None else names[code] if 0 <= code < len(names) else str(code)
-            for code in values.to_pylist()
-        ]
+        known = dict(enumerate(names))
+        return [None if code is None else known.get(code, str(code)) for code in values.to_pylist()]
     if pa.types.is_floating(values.type):
         return [
             None if value is None else f"{value:g}" if value == int(value) else str(value)
@@ -202,11 +199,16 @@ def _texts(raw: pa.Table, column: str) -> list[str | None]:
     return values.cast(pa.string()).to_pylist()
 
 
-def _class_names(raw: pa.Table, column: str) -> list[str]:
+def _class_names(file: Path, column: str) -> list[str]:
+    """The names of class numbers, where a Parquet file of the Hugging Face library keeps them."""
+    if file.suffix.lower() != ".parquet":
+        return []
+    import pyarrow.parquet as pq
+
     try:
-        features = json.loads((raw.schema.metadata or {})[b"huggingface"])["info"]["features"]
+        features = json.loads((pq.read_schema(file).metadata or {})[b"huggingface"])["info"]["features"]
         names = features[column]["names"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OSError):
         return []
     return [str(name) for name in names] if isinstance(names, list) else []
 
@@ -246,7 +248,7 @@ def _from_bytes(raw: pa.Table, column: str, labels: list[str | None], file: Path
     if pa.types.is_struct(values.type):
         if "bytes" not in [field.name for field in values.type]:
             raise DataError(f"{file}: column {column!r} has no part called bytes; expected images as bytes or paths.")
-        values = pc.struct_field(values, "bytes")
+        values = values.field("bytes")
     rows = raw.column("source").to_pylist()
     values = values.cast(pa.large_binary())
     good = []
@@ -308,5 +310,6 @@ def _unlisted(root: Path, tables: dict[str, pa.Table]) -> list[Fault]:
     missing = [file for file in there if os.path.normpath(root / file) not in listed]
     if not missing:
         return []
-    message = f"{plural(len(missing), 'image')} in the folder {'is' if len(missing) == 1 else 'are'} not listed ({missing[0]}) and not read."
+    are = "is" if len(missing) == 1 else "are"
+    message = f"{plural(len(missing), 'image')} in the folder {are} not listed ({missing[0]}) and not read."
     return [Fault("warning", "image-unlisted", str(root), message)]

@@ -35,8 +35,8 @@ def recognizes(path: Path) -> bool:
 def read(path: Path, options: ReadOptions) -> Dataset:
     """Tables train and test as the files give them ("all" for a single pair of files).
 
-    Raises DataError if a file is of another format, cut, longer or shorter than its header says, if the counts of images and
-    labels differ, or if a label is none of the classes given with --labels.
+    Raises DataError if a file is of another format, cut, longer or shorter than its header says, if the counts of
+    images and labels differ, or if a label is none of the classes given with --labels.
     """
     files = _image_files(path)
     names = read_class_names(Path(options.labels)) if options.labels else ()
@@ -83,9 +83,8 @@ def _table(file: Path, names: tuple[str, ...], options: ReadOptions) -> pa.Table
     label_file = _label_file(file)
     if label_file is None:
         if options.targets_needed:
-            raise DataError(
-                f"{file}: its file of labels ({plain_name(file).replace('images', 'labels')}) is not beside it."
-            )
+            name = plain_name(file).replace("images", "labels").replace("idx3", "idx1")
+            raise DataError(f"{file}: its file of labels ({name}) is not beside it; put it there.")
         labels = pa.nulls(len(images), pa.string())
     else:
         labels = _labels(label_file, file, len(images), names)
@@ -114,7 +113,7 @@ def read_idx(file: Path, *, num_dimensions: int) -> np.ndarray:
     magic = bytes((0, 0, UNSIGNED_BYTE, num_dimensions))
     if header[:4] != magic:
         raise DataError(
-            f"{file}: starts with {header[:4].hex() or 'nothing'}, but an idx file of this name starts with {magic.hex()}."
+            f"{file}: starts with {header[:4].hex() or 'nothing'}, but idx files of this name with {magic.hex()}."
         )
     if len(header) < header_bytes:
         raise DataError(
@@ -122,17 +121,13 @@ def read_idx(file: Path, *, num_dimensions: int) -> np.ndarray:
         )
     shape = struct.unpack(f">{num_dimensions}I", header[4:])
     expected = int(np.prod(shape, dtype=object))
+    says = f"{file}: its header says {' x '.join(map(str, shape))}"
     if expected == 0:
-        raise DataError(f"{file}: its header says {' x '.join(map(str, shape))}, so it holds nothing.")
+        raise DataError(f"{says}, so it holds nothing.")
     if expected > LARGEST_BYTES:
-        raise DataError(
-            f"{file}: its header says {' x '.join(map(str, shape))}, {expected:,} bytes; at most {LARGEST_BYTES:,} are read."
-        )
+        raise DataError(f"{says}, {expected:,} bytes; at most {LARGEST_BYTES:,} are read.")
     values = unpacked(file, expected + 1, skip=header_bytes)
     if len(values) != expected:
         found = f"{len(values):,}" if len(values) < expected else "more"
-        raise DataError(
-            f"{file}: its header says {' x '.join(map(str, shape))}, {expected:,} bytes after it, but {found} are there; "
-            "get a whole copy of it."
-        )
+        raise DataError(f"{says}, {expected:,} bytes after it, but {found} are there; get a whole copy of it.")
     return np.frombuffer(values, np.uint8).reshape(shape)

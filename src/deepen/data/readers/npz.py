@@ -44,7 +44,7 @@ def recognizes(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Dataset:
-    """Tables by the arrays' names. Raises DataError if a needed array is missing, of another shape, or larger than its file."""
+    """Tables by the arrays' names. Raises DataError if an array is missing, misshapen, or larger than its file."""
     file = _file(path)
     assert file is not None
     names = read_class_names(Path(options.labels)) if options.labels else ()
@@ -113,7 +113,8 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> np.nd
         raise DataError(f"{place}: its header says {shape}, {claimed:,} bytes; at most {LARGEST_BYTES:,} are read.")
     if claimed > info.file_size or info.file_size > GREATEST_RATIO * (info.compress_size + 64):
         raise DataError(
-            f"{place}: its header says {shape}, {claimed:,} bytes, but the file holds {info.file_size:,} (packed {info.compress_size:,})."
+            f"{place}: its header says {shape}, {claimed:,} bytes, but the file holds {info.file_size:,} "
+            f"(packed {info.compress_size:,}); write the file again."
         )
     with archive.open(info) as member:
         try:

@@ -1,0 +1,56 @@
+"""The READMEs' commands are run, in their order, and both READMEs carry the same ones and name what there is."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepen.core import names
+
+ROOT = Path(__file__).resolve().parents[1]
+READMES = ("README.md", "README.zh-CN.md")
+
+
+def blocks(readme: str, language: str) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / readme).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_both_readmes_carry_the_same_code() -> None:
+    for language in ("sh", "python", "text"):
+        assert blocks(READMES[0], language) == blocks(READMES[1], language)
+        assert blocks(READMES[0], language)
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_the_tables_name_every_task_and_model(readme: str) -> None:
+    text = (ROOT / readme).read_text("utf-8")
+    missing = [name for name in (*names.tasks(), *names.models()) if f"`{name}`" not in text]
+    assert not missing
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_every_room_is_there(readme: str) -> None:
+    text = (ROOT / readme).read_text("utf-8")
+    rooms = {path.name for path in (ROOT / "src" / "deepen").iterdir() if (path / "__init__.py").exists()}
+    assert {room for room in rooms if f"`{room}`" not in text and f"/{room}`" not in text} == set()
+
+
+def test_the_commands_run(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    commands = [shlex.split(line) for block in blocks(READMES[0], "sh") for line in block.splitlines()]
+    programs = [[sys.executable, "-m", *command] for command in commands]
+    programs += [[sys.executable, "-c", block] for block in blocks(READMES[0], "python")]
+    for program in programs:
+        found = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert found.returncode == 0, f"{shlex.join(program[1:])}\n{found.stdout}\n{found.stderr}"
+        assert found.stdout
+    assert (tmp_path / "runs" / "answers.csv").is_file()

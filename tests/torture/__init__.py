@@ -1,0 +1,1 @@
+"""Killing, filling and flipping: what a run folder must outlive."""
