@@ -4,6 +4,7 @@ import datetime
 
 import openpyxl
 import pytest
+
 from deepen.core.errors import DataError
 from deepen.data.excel import read_excel
 from deepen.data.read import ReadOptions
@@ -25,7 +26,9 @@ def read(path, **options):
 
 def test_cells_become_text(tmp_path):
     day = datetime.datetime(2020, 3, 4)
-    path = book(tmp_path, [["n", "x", "d", "t", "ok"], [7.0, 0.5, day, "007", True], [None], [None, 1, None, None, False]])
+    path = book(
+        tmp_path, [["n", "x", "d", "t", "ok"], [7.0, 0.5, day, "007", True], [None], [None, 1, None, None, False]]
+    )
     rows, faults, sources = read(path)
     assert rows[0] == {"n": "7", "x": "0.5", "d": "2020-03-04", "t": "007", "ok": "true"}
     assert rows[1] == {"n": None, "x": "1", "d": None, "t": None, "ok": "false"}

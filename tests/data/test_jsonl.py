@@ -4,11 +4,12 @@ import json
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from deepen.core.errors import DataError
 from deepen.data.jsonl import read_jsonl
 from deepen.data.read import ReadOptions
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8)
 ROWS = st.lists(
@@ -37,8 +38,8 @@ def test_types_are_kept_and_what_lacks_is_missing(tmp_path):
         ('{"n": 1,}', "not JSON at character 9"),
         ('{"n": 1, "n": 2}', "holds 'n' twice"),
         ('{"n": NaN}', "holds NaN, which is not JSON"),
-        ('{"n": %s}' % ("9" * 5000), "thousands of digits"),
-        ('{"n": %s%s}' % ("[" * 100_000, "]" * 100_000), "nested thousands"),
+        ('{"n": ' + "9" * 5000 + "}", "thousands of digits"),
+        ('{"n": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested thousands"),
         ("[1]", "is a list, expected one object"),
         ("null", "is null, expected one object"),
         ('{"n": "\\ud800"}', "surrogate"),
@@ -52,7 +53,7 @@ def test_a_bad_line_is_left_out_and_named(tmp_path, line, words):
 
 
 def test_no_good_line_at_all_is_refused(tmp_path):
-    with pytest.raises(DataError, match="line 1: is a list.*No line of the file is a JSON object"):
+    with pytest.raises(DataError, match=r"line 1: is a list.*No line of the file is a JSON object"):
         read(tmp_path, "[1, 2]\n")
     with pytest.raises(DataError, match="file is empty"):
         read(tmp_path, "\n")

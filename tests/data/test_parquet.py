@@ -5,6 +5,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from deepen.core.errors import DataError
 from deepen.data import parquet
 from deepen.data.parquet import read_parquet

@@ -1,6 +1,6 @@
 """T: tables in text, JSON lines, Parquet and Excel.
 
-T29 and T30 (unknown categories, columns in another order or missing at prediction) are in tests/prepare/test_tabular.py,
+T29 and T30 (unknown categories, columns in another order or missing at prediction) are in prepare/test_tabular.py,
 T36 (formulas in our own exports) belongs to the writer of predictions.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from tests.faults.harness import Case
 
 NAMES = ["area", "city", "rooms", "label"]
@@ -127,7 +128,8 @@ def lines(change: Callable[[list[str]], object]) -> Callable[[Path], Path]:
 
     def build(folder: Path) -> Path:
         objects = [
-            {"area": float(area), "city": city, "rooms": int(rooms), "label": label} for area, city, rooms, label in rows()
+            {"area": float(area), "city": city, "rooms": int(rooms), "label": label}
+            for area, city, rooms, label in rows()
         ]
         made = [json.dumps(each) for each in objects]
         change(made)
@@ -237,12 +239,21 @@ TEXT_CASES = (
     case("T04", mixed_ends, "N"),
     case("T05", quoted_lines, "E", "flats.csv, row 42", "oops"),
     case("T06", open_quote, "E", "flats.csv, line 11", "quote opened here"),
-    case("T08", other_text(lambda all_of_it: all_of_it.replace("\n", ",\n").replace("label,", "label")), "E", "5 cells"),
+    case(
+        "T08", other_text(lambda all_of_it: all_of_it.replace("\n", ",\n").replace("label,", "label")), "E", "5 cells"
+    ),
     case("T09", changed(lambda body: body[4].pop()), "E", "flats.csv, row 6", "3 cells, expected 4"),
     case("T10-empty", lambda folder: written(folder, ""), "E", "flats.csv", "empty"),
     case("T10-header", lambda folder: written(folder, text([])), "E", "no row below"),
     case("T10-blank", other_text(lambda all_of_it: all_of_it.replace("\n", "\n\n")), "N"),
-    case("T11", other_text(lambda all_of_it: all_of_it.split("\n", 1)[1]), "E", "line 1", "looks like data", "--no-header"),
+    case(
+        "T11",
+        other_text(lambda all_of_it: all_of_it.split("\n", 1)[1]),
+        "E",
+        "line 1",
+        "looks like data",
+        "--no-header",
+    ),
     case("T12", lambda folder: written(folder, text(rows(), ["a", "b", "a", "label"])), "E", "both called 'a'"),
     case("T13", clean, "E", "'lable'", "label", options=("--target", "lable")),
     case("T13-none", clean, "N", "'label'", options=()),
@@ -270,7 +281,13 @@ NUMBER_CASES = (
     case("T19-nan", put(5, 3, "NaN"), "K", "flats.csv, row 7"),
     case("T19-number", put(5, 0, ""), "K", "flats.csv, row 7", task=NUMBERS, options=("--target", "area")),
     case("T20", with_column("code", lambda i, row: f"{i:03}"), "W", "'code'", "identifier"),
-    case("T20-long", with_column("code", lambda i, row: str(9007199254740993 + i) if i else ""), "W", "'code'", "identifier"),
+    case(
+        "T20-long",
+        with_column("code", lambda i, row: str(9007199254740993 + i) if i else ""),
+        "W",
+        "'code'",
+        "identifier",
+    ),
     case("T21-constant", with_column("c", lambda i, row: "x"), "W", "'c'", "every row", "left out"),
     case("T21-empty", with_column("c", lambda i, row: ""), "W", "'c'", "no value", "left out"),
     case("T21-id", with_column("n", lambda i, row: str(i + 1)), "W", "'n'", "identifier", "left out"),

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from deepen.models.tabm import PAPER, Options, averaged, build
 from deepen.nn.shapes import TableShape
 

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+
 from deepen.ops.members import flat_members
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from deepen.core.errors import DataError
 from deepen.prepare.table_target import (
     learn_number_scale,
@@ -30,7 +31,9 @@ def test_empty_and_nan_are_no_class_but_na_and_none_are():
     assert with_classes(table(cells), "y").column("y").to_pylist() == ["a", None, None, None, "NA", "None"]
     faults = []
     look_at_classes(target_cells(table(cells), "y"), "y", faults)
-    assert [fault.level for fault in faults] == ["note", "note"] and "'NA' is taken as a class of 1" in faults[0].message
+    assert [fault.level for fault in faults] == ["note", "note"] and "'NA' is taken as a class of 1" in faults[
+        0
+    ].message
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from deepen.core.errors import DataError
-from deepen.prepare.tabular import ColumnOptions, encode, learn, shape_of, warn_of_leaks
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from deepen.core.errors import DataError
+from deepen.prepare.tabular import ColumnOptions, encode, learn, shape_of, warn_of_leaks
 
 COUNT = 40
 
@@ -70,14 +71,29 @@ def test_what_a_column_is_taken_for(cells, kind):
         ([str(row) for row in range(COUNT)], "warning", "column-id", "another whole number in every row"),
         ([f"{row:04}" for row in range(COUNT)], "warning", "column-id", "40 different values in 40 rows"),
         ([str(2**53 + 2 * row + 1) for row in range(COUNT)], "warning", "column-id", "identifier"),
-        ([f"a nice long story number {row}" for row in range(COUNT)], "error", "column-text", "which tables do not learn"),
+        (
+            [f"a nice long story number {row}" for row in range(COUNT)],
+            "error",
+            "column-text",
+            "which tables do not learn",
+        ),
         ([*numbers()[:-1], "abc"], "error", "not-a-number", "t.csv, row 41: column 'x' holds numbers but here 'abc'"),
         ([n.replace(".", ",") for n in numbers()], "error", "number-form", "t.csv, row 2: column 'x' holds '0,50'"),
         ([f"1,{100 + row}.5" for row in range(COUNT)], "error", "number-form", "--decimal"),
         ([f"\u2212{n}" for n in numbers()], "error", "number-form", "otherwise than 1234.5"),
-        (words("01/02/2020", "03/04/2020"), "error", "date-ambiguous", "t.csv, row 2: column 'x': '01/02/2020' may have"),
+        (
+            words("01/02/2020", "03/04/2020"),
+            "error",
+            "date-ambiguous",
+            "t.csv, row 2: column 'x': '01/02/2020' may have",
+        ),
         (words("13/02/2020", "02/13/2020"), "error", "date-mixed", "'13/02/2020 and 02/13/2020' and others"),
-        (words("2020-02-28", "2020-02-30"), "error", "date-impossible", "t.csv, row 3: column 'x': '2020-02-30' is no date"),
+        (
+            words("2020-02-28", "2020-02-30"),
+            "error",
+            "date-impossible",
+            "t.csv, row 3: column 'x': '2020-02-30' is no date",
+        ),
         (words("yes", "True", "no"), "warning", "truth-mixed", "several ways (True, no, yes)"),
         (pa.array([[1]] * COUNT), "error", "column-type", "holds list<"),
     ],
@@ -93,7 +109,7 @@ def test_the_user_may_say_what_a_column_is():
     assert kind_of(words("01/02/2020", "03/04/2020"), dates="day-first") == ("date", [])
     assert kind_of([str(row) for row in range(COUNT)], as_number=("x",)) == ("number", [])
     assert kind_of(words("a"), leave_out=("x",)) == ("left out", [])
-    with pytest.raises(DataError, match="--columns.leave-out othr: there is no such column; did you mean other"):
+    with pytest.raises(DataError, match=r"--columns\.leave-out othr: there is no such column; did you mean other"):
         kind_of(words("a"), leave_out=("othr",))
 
 
@@ -157,7 +173,9 @@ def test_a_cell_that_is_no_finite_number_costs_its_row(cell):
     faults = []
     inputs, codes, kept = encode(table(x=["1", cell, "2"], z=["a", "b", "a"]), state, "val", faults)
     assert kept.tolist() == [0, 2] and len(inputs) == len(codes) == 2 and np.isfinite(inputs).all()
-    assert [(fault.level, fault.split, fault.row, fault.place) for fault in faults] == [("sample", "val", 1, "t.csv, row 3")]
+    assert [(fault.level, fault.split, fault.row, fault.place) for fault in faults] == [
+        ("sample", "val", 1, "t.csv, row 3")
+    ]
     assert repr(cell) in faults[0].message
 
 
@@ -189,7 +207,9 @@ def test_columns_that_tell_the_target_are_named():
     three = np.arange(60) % 3
     assert leaks(three, x=[str(value) for value in three], fair=fair) == [("leak", "column 'x'")]
     values = np.linspace(1, 9, 60)
-    assert leaks(values, is_class=False, x=[f"{value**3:.4f}" for value in values], fair=fair) == [("leak", "column 'x'")]
+    assert leaks(values, is_class=False, x=[f"{value**3:.4f}" for value in values], fair=fair) == [
+        ("leak", "column 'x'")
+    ]
 
 
 def test_an_identifier_that_tells_the_target_means_a_sorted_file():

@@ -1,9 +1,10 @@
 """Table classification: from raw cells to answers."""
 
 import numpy as np
-import pytest
 import pyarrow as pa
+import pytest
 import torch
+
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset
 from deepen.data.target import mark_target
@@ -37,10 +38,14 @@ def test_rows_become_numbers_categories_and_labels():
     assert schema(Options()).readers == ("table_file",) and task.labels == ["no", "yes"]
     encoded = task.encode(made, "train", faults)
     assert {name: tuple(t.shape) for name, t in encoded.tensors.items()} == {
-        "numbers": (60, 1), "categories": (60, 1), "label": (60,)
+        "numbers": (60, 1),
+        "categories": (60, 1),
+        "label": (60,),
     }
     batch = task.batch(encoded, np.array([3, 1]), Draws(0, 0))
-    assert batch.count == 2 and batch["label"].tolist() == [int(made.column("y")[row].as_py() == "yes") for row in (3, 1)]
+    assert batch.count == 2 and batch["label"].tolist() == [
+        int(made.column("y")[row].as_py() == "yes") for row in (3, 1)
+    ]
 
 
 def test_rows_without_a_class_or_with_a_bad_cell_are_left_out_together():

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset
 from deepen.data.target import mark_target
@@ -63,7 +64,10 @@ def test_targets_that_are_no_numbers_are_left_out():
     task, _ = learned(made)
     faults = []
     encoded = task.encode(made, "train", faults)
-    assert len(encoded) == 58 and [(fault.row, fault.kind) for fault in faults] == [(4, "target-empty"), (9, "target-bad")]
+    assert len(encoded) == 58 and [(fault.row, fault.kind) for fault in faults] == [
+        (4, "target-empty"),
+        (9, "target-bad"),
+    ]
     assert torch.isfinite(encoded.tensors["learned"]).all()
     assert len(task.encode(made.drop_columns(["y"]), "predict", [])) == 60
 

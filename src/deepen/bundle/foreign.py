@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,7 +60,9 @@ def _torch_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
     if content[:2] == b"PK":
         _check_zip(content, path)
     try:
-        value = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle's dialects: what is refused, we say ourselves
+            value = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file can make the reader fail in any way; whatever it is, it is refused
         raise RunError(
             f"{path}: refused: expected tensors by name and nothing else, but {_reason(error)}; "

@@ -28,7 +28,7 @@ def seconds(text: str, *, name: str = "--time") -> float:
 
 def duration(value: float) -> str:
     """A duration for people: "0.4 s", "12 s", "3 min 5 s", "1 h 12 min"."""
-    if value < 10:
+    if round(value, 1) < 10:
         return f"{value:.1f} s"
     whole = round(value)
     if whole < 60:
@@ -41,10 +41,10 @@ def duration(value: float) -> str:
 def size(num_bytes: float) -> str:
     """A size for people in powers of ten: "812 bytes", "31.2 kB", "1.2 MB"."""
     if num_bytes < 1000:
-        return f"{int(num_bytes)} bytes"
+        return plural(int(num_bytes), "byte")
     for unit in ("kB", "MB", "GB"):
         num_bytes /= 1000
-        if num_bytes < 1000 or unit == "GB":
+        if round(num_bytes, 1) < 1000 or unit == "GB":
             break
     return f"{num_bytes:.1f} {unit}"
 

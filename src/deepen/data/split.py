@@ -92,7 +92,7 @@ def split(
 
 
 def folds(table: pa.Table, k: int, *, seed: int, schema: Schema) -> list[tuple[pa.Table, pa.Table]]:
-    """k pairs (train, test): every sample is tested once, by the rules of `split`. Raises DataError if k is too large."""
+    """k pairs (train, test): each sample is tested once, by the rules above. Raises DataError if k is too large."""
     table = in_order(table)
     units = _units(table, schema)
     if k < 2 or units.max(initial=-1) + 1 < k:

@@ -64,9 +64,7 @@ RECIPE = {
 class Options:
     """Options of TabM."""
 
-    members: int | None = field(
-        default=None, metadata={"help": "how many perceptrons; none given means 8", "least": 1}
-    )
+    members: int | None = field(default=None, metadata={"help": "how many perceptrons; none given means 8", "least": 1})
     width: int | None = field(default=None, metadata={"help": "of each hidden layer; none given means 64", "least": 1})
     depth: int | None = field(default=None, metadata={"help": "hidden layers; none given means 2", "least": 1})
     parts: int | None = field(

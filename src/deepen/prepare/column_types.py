@@ -176,7 +176,9 @@ def _date_type(
 
 def _category_type(name: str, cells: Cells, told: list[str], looks: _Look, faults: list[Fault]) -> ColumnType:
     if looks.num_rows >= FEW and looks.share_different >= 0.5 and looks.words >= 3:
-        message = f"holds text, such as {told[0][:60]!r}, which tables do not learn from; pass --columns.leave-out {name}."
+        message = (
+            f"holds text, such as {told[0][:60]!r}, which tables do not learn from; pass --columns.leave-out {name}."
+        )
         return _refused(Fault("error", "column-text", f"column {name!r}", message), faults)
     if looks.num_rows >= FEW and looks.share_different > 0.9:
         why = f"holds {plural(len(told), 'different value')} in {plural(looks.num_rows, 'row')}, so it is an identifier"

@@ -282,7 +282,9 @@ def _warn_of_extra_columns(table: pa.Table, state: dict[str, Any], faults: list[
 
 
 def _wrong_type(table: pa.Table, name: str) -> DataError:
-    message = f"holds {table.schema.field(name).type}, expected numbers, texts or dates; pass --columns.leave-out {name}."
+    message = (
+        f"holds {table.schema.field(name).type}, expected numbers, texts or dates; pass --columns.leave-out {name}."
+    )
     fault = Fault("error", "column-type", f"column {name!r}", message)
     return DataError(fault.sentence(), [fault])
 

@@ -18,12 +18,14 @@ from deepen.report.wording import interval, number, quantity, visible, words
 
 FILE_NAME = "README.md"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~$])")
+_BLOCK = re.compile(r"^\s*(?:[-+=]|\d+(?=[.)]))|^\s+")
 _ADDRESS = re.compile(r"(?i)(:)(?=//)|(?<=www)(\.)|(@)")
 
-LIMITS = (
-    "The figures hold for samples that come about as those of the test split did; on others they may be much worse.",
-    "An interval says how far a figure may lie off by the choice of test samples, not by the choice of seed.",
-    "A high confidence is not a proof: see the calibration curve in report.html.",
+LIMIT_OF_FIGURES = (
+    "The figures hold for samples that come about as those they were measured on; on others they may be much worse."
+)
+LIMIT_OF_INTERVALS = (
+    "An interval says how far a figure may lie off by the choice of samples, not by the choice of seed."
 )
 
 
@@ -44,7 +46,7 @@ def card(content: ReportContent) -> str:
         _section("Figures", _figures(content)),
         _section("How to use it", fenced(content.usage)),
         _section("How it was made", _made(content)),
-        _section("Limits", _listed([*LIMITS, *content.limits])),
+        _section("Limits", _listed(_limits(content))),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -96,7 +98,7 @@ def _summary(content: ReportContent) -> str:
 def _data(content: ReportContent) -> str:
     pairs = [
         ("From", content.data),
-        ("Read as", content.layout),
+        ("Layout", content.layout),
         ("Split", content.split),
         ("Fingerprint", content.fingerprint),
     ]
@@ -129,16 +131,18 @@ def _made(content: ReportContent) -> str:
     return "\n\n".join(part for part in (code, _listed(facts)) if part)
 
 
+def _limits(content: ReportContent) -> list[str]:
+    said = [LIMIT_OF_FIGURES] * bool(splits_of(content)) + [LIMIT_OF_INTERVALS] * bool(content.intervals)
+    return [*said, *content.limits]
+
+
 def _section(title: str, body: str) -> str:
     return f"## {title}\n\n{body}" if body else ""
 
 
 def _listed(sentences: Sequence[str]) -> str:
-    """A list whose items each begin with a zero-width mark, so that none can open a block of its own."""
+    """A list, none of whose items can open a list, rule, heading or block of code of its own."""
     return "\n".join(f"- {_BLOCK.sub(_entity, escaped(sentence, limit=1000))}" for sentence in sentences)
-
-
-_BLOCK = re.compile(r"^\s*(?:[-+=]|\d+(?=[.)]))|^\s+")
 
 
 def _entity(found: re.Match[str]) -> str:

@@ -96,10 +96,9 @@ def bars(figure: Bars) -> Markup:
         if index < len(figure.spread):
             a, b = ((edge - low) * scale for edge in figure.spread[index])
             bar += Markup('<line x1="{:.2f}%" x2="{:.2f}%" y1="50%" y2="50%" class="spread"/>').format(a, b)
-        row = Markup(
-            '<tr><th scope="row" title="{0}"><bdi>{0}</bdi></th><td><svg aria-hidden="true">{1}</svg></td><td>{2}</td></tr>'
-        )
-        rows.append(row.format(visible(name), bar, _count(value)))
+        head = Markup('<th scope="row" title="{0}"><bdi>{0}</bdi></th>').format(visible(name))
+        row = Markup('<tr>{}<td><svg aria-hidden="true">{}</svg></td><td>{}</td></tr>')
+        rows.append(row.format(head, bar, _count(value)))
     text = Markup(
         '<table class="bars"><caption>{}</caption><thead><tr><th scope="col"></th><th scope="col"></th>'
         '<th scope="col">{}</th></tr></thead><tbody>{}</tbody></table>'

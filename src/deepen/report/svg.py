@@ -96,7 +96,8 @@ def points(figure: Points) -> Markup:
     dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.2"/>')
     dots = Markup("").join(dot.format(x.at(a), y.at(b)) for a, b in finite)
     parts.append(Markup('<g class="dots">{}</g>').format(dots))
-    said = f"{visible(figure.title)}: {len(finite):,} points of {figure.y_label} against {figure.x_label}"
+    axes = f"{visible(figure.y_label)} against {visible(figure.x_label)}"
+    said = f"{visible(figure.title)}: {len(finite):,} points of {axes}"
     return _SVG.format(WIDTH, round(max(y.start, y.end) + BOTTOM), said, Markup("").join(parts))
 
 
@@ -119,7 +120,8 @@ def heat_map(figure: Matrix) -> Markup:
     turned = Markup('<text transform="translate({:.1f} {:.1f}) rotate(-90)" class="small">{}</text>')
     for j, name in enumerate(figure.column_names):
         parts.append(turned.format(left + (j + 0.5) * cell + 3, top - 5, short(name, 18)))
-    said = f"{visible(figure.title)}: {rows} by {columns} counts of {figure.row_label} against {figure.column_label}"
+    axes = f"{visible(figure.row_label)} and {visible(figure.column_label)}"
+    said = f"{visible(figure.title)}: {rows} by {columns} counts of {axes}"
     svg = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" width="{:.0f}" role="img" aria-label="{}" class="heat">{}</svg>')
     return svg.format(width, height, width, said, Markup("").join(parts))
 
@@ -197,7 +199,8 @@ def _said(figure: Curves) -> str:
                 f"{visible(name)} goes from {number(finite[0])} to {number(finite[-1])}, "
                 f"lowest {number(min(finite))}, highest {number(max(finite))}"
             )
-    return f"{visible(figure.title)}, {figure.y_label} over {figure.x_label}: {'; '.join(told) or 'no points'}"
+    lines = "; ".join(told) or "no points"
+    return f"{visible(figure.title)}, {visible(figure.y_label)} over {visible(figure.x_label)}: {lines}"
 
 
 def _is_finite(point: tuple[float, float]) -> bool:

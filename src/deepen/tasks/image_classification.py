@@ -60,7 +60,7 @@ class Options:
 
 def schema(options: Options) -> Schema:
     """Reads every layout of labelled pictures."""
-    readers = ("digits", "mnist_idx", "cifar_binary", "npz", "image_folder", "image_manifest")
+    readers = ("digits", "mnist_idx", "cifar_binary", "npz", "image_manifest", "image_folder")
     return Schema(readers=readers, inputs=("image",), target="label")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from deepen.core import options as option_rules
@@ -69,7 +71,8 @@ def answers(
                 yield from model.task.answer(model.model, batch, sources[start : start + BATCH_SIZE])
 
 
-def _tables(model: Loaded, inputs: list[str | Path], given: Mapping[str, Any], flags: bool, faults: list[Fault]) -> Any:
+def _tables(model: Loaded, inputs: list[str | Path], given: Mapping[str, Any], flags: bool, faults: list[Fault]) -> Iterator[pa.Table]:
+    """The inputs' tables in their order, neighbours of one kind as one."""
     module = task_module(model.header["task"])
     schema = module.schema(model.options.task)
     values = option_rules.resolve(option_rules.fields_of(ReadOptions), given, flags=flags)
@@ -77,7 +80,10 @@ def _tables(model: Loaded, inputs: list[str | Path], given: Mapping[str, Any], f
     if [str(each) for each in inputs] == [TINY]:
         datasets = [module.TINY.make(model.options.fit.seed)]
     else:
-        datasets = reading.read_inputs(inputs, schema, options)
+        datasets = [reading.read(each, schema, options) for each in inputs]
+    tables: list[pa.Table] = []
     for dataset in datasets:
         faults.extend(dataset.faults)
-        yield from dataset.tables.values()
+        tables.extend(dataset.tables.values())
+    for _, alike in itertools.groupby(tables, key=lambda table: table.schema.remove_metadata()):
+        yield pa.concat_tables(alike)

@@ -54,8 +54,11 @@ def read(task: str, data: str | Path | Dataset, resolved: Resolved) -> tuple[Dat
     return reading.read(data, schema, resolved.read), schema
 
 
-def prepare(task: str, data: str | Path | Dataset, resolved: Resolved) -> Prepared:
+def prepare(task: str, data: str | Path | Dataset, resolved: Resolved, *, skip_bad: bool = False) -> Prepared:
     """Reads, splits, learns and encodes.
+
+    skip_bad  go the way again without the samples that turned out to be unusable, so that the result is what it would
+              have been had they never been there
 
     Faults are collected, not raised, as far as one can go on; those that stop everything raise DataError with all that
     was found until then.
@@ -64,7 +67,12 @@ def prepare(task: str, data: str | Path | Dataset, resolved: Resolved) -> Prepar
     dataset, schema = read(task, data, resolved)
     faults = list(dataset.faults)
     try:
-        return _prepare(module, dataset, schema, resolved, faults)
+        found = _prepare(module, dataset, schema, resolved, faults)
+        bad = [fault for fault in faults if fault.level == "sample" and fault.row >= 0]
+        if not (skip_bad and bad):
+            return found
+        faults = [*dataset.faults, *bad]
+        return _prepare(module, splitting.without(dataset, found.tables, bad), schema, resolved, faults)
     except DataError as error:
         raise _with(error, faults) from error
 

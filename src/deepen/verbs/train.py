@@ -176,7 +176,7 @@ def _accepted(
     task: str, data: str | Path | Dataset, chosen: Resolved, skip_bad: bool, events: Events
 ) -> Prepared:
     """The prepared data, after saying what is odd about it and refusing what is wrong."""
-    prepared = prepare(task, data, chosen)
+    prepared = prepare(task, data, chosen, skip_bad=skip_bad)
     events.message(prepared.dataset.layout)
     events.message(prepared.split)
     for group in grouped(fault for fault in prepared.faults if fault.level in ("warning", "note")):

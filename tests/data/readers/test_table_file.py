@@ -1,6 +1,7 @@
 """Files and folders of tables: what is taken, the target, and splits whose columns differ."""
 
 import pytest
+
 from deepen.core.errors import DataError
 from deepen.data.read import ReadOptions
 from deepen.data.readers.table_file import read, recognizes
@@ -38,7 +39,9 @@ def test_a_missing_target_is_refused_with_the_nearest_name(tmp_path):
     put(tmp_path, flats=TEXT)
     with pytest.raises(DataError, match="no column 'lable'; did you mean label"):
         read(tmp_path / "flats.csv", ReadOptions(target="lable"))
-    assert target_of(read(tmp_path / "flats.csv", ReadOptions(target="lable", targets_needed=False)).tables["all"]) == ""
+    assert (
+        target_of(read(tmp_path / "flats.csv", ReadOptions(target="lable", targets_needed=False)).tables["all"]) == ""
+    )
     headless = read(tmp_path / "flats.csv", ReadOptions(header=False, target="3"))
     assert target_of(headless.tables["all"]) == "column3"
 

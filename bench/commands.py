@@ -1,0 +1,71 @@
+"""The commands of docs/results.md: what is trained on what, the figure that counts, and what we aim at."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Command:
+    """One training.
+
+    data       a data set's folder and, where it is one, the file in it; "digits" comes with deepen
+    arguments  what follows on the command line
+    metric     the figure that counts, by its name in the run; `better` says which way
+    aim        None where there is none: the figure is then only recorded
+    optional   left out unless it is named
+    """
+
+    name: str
+    task: str
+    data: str
+    arguments: tuple[str, ...]
+    metric: str
+    better: Literal["higher", "lower"] = "higher"
+    aim: float | None = None
+    optional: bool = False
+
+    def words(self, path: str) -> list[str]:
+        """The command's words for data at a path."""
+        return ["deepen", "train", self.task, path, *self.arguments]
+
+    def shown(self) -> str:
+        """The command as a reader can type it, `DATA` for the folder of the data sets."""
+        path = self.data if self.is_built_in else f"DATA/{self.data}"
+        return shlex.join(self.words(path))
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the data come with deepen."""
+        return self.data == "digits"
+
+
+COMMANDS = (
+    Command("fashion", "image-classification", "fashion_mnist", ("--time", "10m"), "accuracy"),
+    Command("mnist", "image-classification", "mnist", ("--time", "10m"), "accuracy"),
+    Command("cifar10", "image-classification", "cifar10", ("--time", "10m"), "accuracy", optional=True),
+    Command("digits", "image-classification", "digits", (), "accuracy"),
+    Command(
+        "adult",
+        "tabular-classification",
+        "adult/adult.data",
+        ("--no-header", "--target", "column15", "--folds", "5"),
+        "accuracy",
+    ),
+    Command(
+        "ames",
+        "tabular-regression",
+        "ames_housing/AmesHousing.csv",
+        ("--target", "SalePrice", "--folds", "5"),
+        "rmse_log",
+        better="lower",
+    ),
+)
+
+
+def named(names: list[str]) -> list[Command]:
+    """The commands of these names, or without names all that are not optional. Raises KeyError with an unknown name."""
+    known = {command.name: command for command in COMMANDS}
+    return [known[name] for name in names] if names else [each for each in COMMANDS if not each.optional]

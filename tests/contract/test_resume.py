@@ -1,0 +1,102 @@
+"""K01, K02, K03, K06: killed and resumed equals never killed, bit for bit, for every task without naming it."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from deepen.bundle import load
+from deepen.core import names
+from deepen.engine.events import Silent
+from deepen.engine.signals import Interrupted
+from tests.torture.kills import succeeds
+from tests.torture.training import STEPS, Kill, assert_same, chosen, killed_and_resumed, sitting, undisturbed
+
+TASKS = sorted(names.tasks())
+PLANS = {
+    "in mid-epoch, and again in the resumed run": [Kill("step", 7), Kill("step", 12), Kill("torn", 300)],
+    "after an evaluation, and after the last step": [Kill("evaluated", 1), Kill("step", STEPS)],
+}
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory):
+    """The run of a task that nobody killed, trained once."""
+    made = {}
+
+    def run_of(task):
+        if task not in made:
+            made[task] = tmp_path_factory.mktemp("alone") / "run"
+            undisturbed(task, made[task], {})
+        return made[task]
+
+    return run_of
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("task", TASKS)
+def test_killed_and_resumed_equals_never_killed(task, plan, left_alone, tmp_path):
+    expected = left_alone(task)
+    assert killed_and_resumed(task, tmp_path / "run", PLANS[plan], {}) >= 1
+    assert_same(tmp_path / "run", expected)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_seldom_saved_run_equals_the_often_saved_one(task, left_alone, tmp_path):
+    """Saving changes nothing; what was not saved is done again."""
+    expected = left_alone(task)
+    assert killed_and_resumed(task, tmp_path / "run", [Kill("step", 20)], {"checkpoint_every": "50ms"}) == 1
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (expected / "metrics.jsonl").read_bytes()
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == (expected / "weights.safetensors").read_bytes()
+
+
+class Signalled(Silent):
+    """Sends a signal to its own process after an update."""
+
+    def __init__(self, number, at):
+        self.number, self.at = number, at
+
+    def step(self, step, progress, seconds_left):
+        if step == self.at:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("task", TASKS[:1])
+def test_a_signal_ends_the_step_saves_and_leaves_a_run_to_go_on_with(task, number, left_alone, tmp_path):
+    def interrupted():
+        try:
+            sitting(task, tmp_path / "run", {}, Signalled(number, 11))()
+        except Interrupted as stopped:
+            assert stopped.signal == number
+            return
+        raise AssertionError("not interrupted")
+
+    assert succeeds(interrupted)
+    assert load.load_header(tmp_path / "run")["status"] == "interrupted"
+    killed_and_resumed(task, tmp_path / "run", [], {})
+    assert_same(tmp_path / "run", left_alone(task))
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("number", range(100))
+@pytest.mark.parametrize("task", TASKS)
+def test_killed_at_a_hundred_chosen_and_random_moments(task, number, left_alone, tmp_path):
+    expected = left_alone(task)
+    killed_and_resumed(task, tmp_path / "run", chosen(number), {})
+    assert_same(tmp_path / "run", expected)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("task", TASKS[:1])
+def test_killed_at_every_operation_of_a_short_training(task, tmp_path):
+    options = {"steps": 3}
+    undisturbed(task, tmp_path / "alone", options)
+    for number in range(1, 5000):
+        folder = tmp_path / f"run{number}"
+        if killed_and_resumed(task, folder, [Kill("operation", number)], options) == 0:
+            break
+        assert_same(folder, tmp_path / "alone")
+    assert number > 60
