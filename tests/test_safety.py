@@ -44,7 +44,13 @@ CALLS = {  # by the end of their dotted name
     "pandas.read_pickle",
     "xml.dom.minidom.parse",
 }
-ARGUMENTS = {("weights_only", False), ("allow_pickle", True), ("shell", True), ("trust_remote_code", True), ("verify", False)}
+ARGUMENTS = {
+    ("weights_only", False),
+    ("allow_pickle", True),
+    ("shell", True),
+    ("trust_remote_code", True),
+    ("verify", False),
+}
 METHODS_ALLOWED = {"re.compile", "torch.compile", "regex.compile"}
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
 
@@ -104,7 +110,9 @@ def test_planted_dangers_are_found(line):
     assert faults("x.py", line)
 
 
-@pytest.mark.parametrize("line", ["model.eval()", "re.compile('x')", "torch.load(f, weights_only=True)", "self.exec_(1)"])
+@pytest.mark.parametrize(
+    "line", ["model.eval()", "re.compile('x')", "torch.load(f, weights_only=True)", "self.exec_(1)"]
+)
 def test_harmless_lines_pass(line):
     assert not faults("x.py", line)
 
@@ -116,7 +124,9 @@ def test_no_address_of_the_network_in_the_source():
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and any(
-                isinstance(a, ast.Constant) and isinstance(a.value, str) and re.match(r"https?://(?!127|localhost)", a.value)
+                isinstance(a, ast.Constant)
+                and isinstance(a.value, str)
+                and re.match(r"https?://(?!127|localhost)", a.value)
                 for a in node.args
             ):
                 raise AssertionError(f"{path}:{node.lineno}: an address is passed to a function")
@@ -138,7 +148,9 @@ def test_importing_opens_no_socket_writes_nothing_and_starts_nothing(module, tmp
         timeout=120,
     )
     for line in log.read_text().splitlines()[1:]:
-        assert not re.search(r"\b(socket|connect|bind|creat|mkdir\w*|unlink\w*|rename\w*|v?fork|clone3?|execve)\(", line), line
+        assert not re.search(
+            r"\b(socket|connect|bind|creat|mkdir\w*|unlink\w*|rename\w*|v?fork|clone3?|execve)\(", line
+        ), line
         assert "O_WRONLY" not in line and ("O_RDWR" not in line or "/dev/null" in line) and "O_CREAT" not in line, line
 
 

@@ -107,7 +107,12 @@ def test_flips_anywhere_are_found(tmp_path):
 
 def test_other_names_in_the_folder_are_no_checkpoints(tmp_path):
     put(tmp_path, 1)
-    for name in ("step-9-x.safetensors", "step-000000009-" + "0" * 32 + ".pt", "latest", ".deepen-0123456789abcdef.tmp"):
+    for name in (
+        "step-9-x.safetensors",
+        "step-000000009-" + "0" * 32 + ".pt",
+        "latest",
+        ".deepen-0123456789abcdef.tmp",
+    ):
         (tmp_path / "checkpoint" / name).write_bytes(b"x")
     assert step_of(tmp_path) == 1
 

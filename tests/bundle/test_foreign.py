@@ -137,7 +137,9 @@ def test_what_is_not_tensors_by_name_is_refused(tmp_path, content, words):
         load_state_dict(tmp_path / "w.pth")
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"\x80", b"<html>not found</html>", b"\x89HDF\r\n\x1a\n" * 9, b"PK\3\4" * 99])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK", b"\x80", b"<html>not found</html>", b"\x89HDF\r\n\x1a\n" * 9, b"PK\3\4" * 99]
+)
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(RunError, match=r"w\.pth"):

@@ -119,7 +119,9 @@ def test_a_run_killed_in_training_is_guarded_too(tmp_path):
 
 
 def test_weights_of_nan_are_said(run):
-    save.save_weights(run, {"a": torch.ones(3), "b": torch.tensor([1.0, float("nan")]), "c": torch.tensor(float("inf"))})
+    save.save_weights(
+        run, {"a": torch.ones(3), "b": torch.tensor([1.0, float("nan")]), "c": torch.tensor(float("inf"))}
+    )
     notes = []
     load.load_weights(run, notes=notes)
     assert len(notes) == 1 and "2 tensors hold NaN or infinities, the first is b" in notes[0]
@@ -210,7 +212,10 @@ def test_every_broken_safetensors_file_is_refused_in_a_sentence(name, tmp_path):
 
 
 def test_names_shapes_and_kinds_that_differ_are_listed_five_at_most():
-    expected = {f"w{i}": torch.zeros(2, 3) for i in range(7)} | {"s": torch.zeros(3), "i": torch.zeros(3, dtype=torch.long)}
+    expected = {f"w{i}": torch.zeros(2, 3) for i in range(7)} | {
+        "s": torch.zeros(3),
+        "i": torch.zeros(3, dtype=torch.long),
+    }
     tensors.match(dict(expected), expected)
     tensors.match({name: t.half() if t.is_floating_point() else t for name, t in expected.items()}, expected)
     state = {"s": torch.zeros(5), "i": torch.zeros(3), "v": torch.zeros(1)}

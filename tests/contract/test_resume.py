@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,14 @@ PLANS = {
     "in mid-epoch, and again in the resumed run": [Kill("step", 7), Kill("step", 12), Kill("torn", 300)],
     "after an evaluation, and after the last step": [Kill("evaluated", 1), Kill("step", STEPS)],
 }
+
+
+@pytest.fixture
+def quick_path():
+    """A folder in memory where there is one: kill -9 does not see the difference, and syncing costs nothing there."""
+    shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="deepen-", dir=shared) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +47,19 @@ def left_alone(tmp_path_factory):
 
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("task", TASKS)
-def test_killed_and_resumed_equals_never_killed(task, plan, left_alone, tmp_path):
+def test_killed_and_resumed_equals_never_killed(task, plan, left_alone, quick_path):
     expected = left_alone(task)
-    assert killed_and_resumed(task, tmp_path / "run", PLANS[plan], {}) >= 1
-    assert_same(tmp_path / "run", expected)
+    assert killed_and_resumed(task, quick_path / "run", PLANS[plan], {}) >= 1
+    assert_same(quick_path / "run", expected)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_seldom_saved_run_equals_the_often_saved_one(task, left_alone, tmp_path):
+def test_the_seldom_saved_run_equals_the_often_saved_one(task, left_alone, quick_path):
     """Saving changes nothing; what was not saved is done again."""
     expected = left_alone(task)
-    assert killed_and_resumed(task, tmp_path / "run", [Kill("step", 20)], {"checkpoint_every": "50ms"}) == 1
-    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (expected / "metrics.jsonl").read_bytes()
-    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == (expected / "weights.safetensors").read_bytes()
+    assert killed_and_resumed(task, quick_path / "run", [Kill("step", 20)], {"checkpoint_every": "50ms"}) == 1
+    assert (quick_path / "run" / "metrics.jsonl").read_bytes() == (expected / "metrics.jsonl").read_bytes()
+    assert (quick_path / "run" / "weights.safetensors").read_bytes() == (expected / "weights.safetensors").read_bytes()
 
 
 class Signalled(Silent):
@@ -65,38 +75,38 @@ class Signalled(Silent):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("task", TASKS[:1])
-def test_a_signal_ends_the_step_saves_and_leaves_a_run_to_go_on_with(task, number, left_alone, tmp_path):
+def test_a_signal_ends_the_step_saves_and_leaves_a_run_to_go_on_with(task, number, left_alone, quick_path):
     def interrupted():
         try:
-            sitting(task, tmp_path / "run", {}, Signalled(number, 11))()
+            sitting(task, quick_path / "run", {}, Signalled(number, 11))()
         except Interrupted as stopped:
             assert stopped.signal == number
             return
         raise AssertionError("not interrupted")
 
     assert succeeds(interrupted)
-    assert load.load_header(tmp_path / "run")["status"] == "interrupted"
-    killed_and_resumed(task, tmp_path / "run", [], {})
-    assert_same(tmp_path / "run", left_alone(task))
+    assert load.load_header(quick_path / "run")["status"] == "interrupted"
+    killed_and_resumed(task, quick_path / "run", [], {})
+    assert_same(quick_path / "run", left_alone(task))
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("number", range(100))
 @pytest.mark.parametrize("task", TASKS)
-def test_killed_at_a_hundred_chosen_and_random_moments(task, number, left_alone, tmp_path):
+def test_killed_at_a_hundred_chosen_and_random_moments(task, number, left_alone, quick_path):
     expected = left_alone(task)
-    killed_and_resumed(task, tmp_path / "run", chosen(number), {})
-    assert_same(tmp_path / "run", expected)
+    killed_and_resumed(task, quick_path / "run", chosen(number), {})
+    assert_same(quick_path / "run", expected)
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("task", TASKS[:1])
-def test_killed_at_every_operation_of_a_short_training(task, tmp_path):
+def test_killed_at_every_operation_of_a_short_training(task, quick_path):
     options = {"steps": 3}
-    undisturbed(task, tmp_path / "alone", options)
+    undisturbed(task, quick_path / "alone", options)
     for number in range(1, 5000):
-        folder = tmp_path / f"run{number}"
+        folder = quick_path / f"run{number}"
         if killed_and_resumed(task, folder, [Kill("operation", number)], options) == 0:
             break
-        assert_same(folder, tmp_path / "alone")
+        assert_same(folder, quick_path / "alone")
     assert number > 60

@@ -130,8 +130,9 @@ def test_a_full_device_is_a_sentence(tmp_path, monkeypatch):
 def test_a_disk_too_small_is_refused_before_the_first_byte(tmp_path, monkeypatch):
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 8_000_000}))
     monkeypatch.setattr(os, "write", None)
-    with pytest.raises(FileError, match=r"disk full: needs 23\.0 MB, 8\.0 MB free"), files.atomic_write(
-        tmp_path / "a", num_bytes=23_000_000
+    with (
+        pytest.raises(FileError, match=r"disk full: needs 23\.0 MB, 8\.0 MB free"),
+        files.atomic_write(tmp_path / "a", num_bytes=23_000_000),
     ):
         pass
     assert os.listdir(tmp_path) == []
@@ -300,9 +301,10 @@ def test_the_folder_may_be_renamed_while_a_file_is_written(tmp_path):
 
 def test_the_folder_may_vanish_while_a_file_is_written(tmp_path):
     (tmp_path / "gone").mkdir()
-    with pytest.raises(FileError, match="its folder does not exist, or was removed meanwhile"), files.atomic_write(
-        tmp_path / "gone" / "a"
-    ) as file:
+    with (
+        pytest.raises(FileError, match="its folder does not exist, or was removed meanwhile"),
+        files.atomic_write(tmp_path / "gone" / "a") as file,
+    ):
         (name,) = temporaries(tmp_path / "gone")
         os.unlink(tmp_path / "gone" / name)
         (tmp_path / "gone").rmdir()

@@ -75,8 +75,10 @@ def under_strace(folder: Path, *options: str, log: Path | None = None) -> subpro
 
 
 def places(lines: list[str]) -> dict[str, list[int]]:
-    """For each kind of call, which of its calls (from 1) belong to the protocol: from opening the folder to its close."""
-    start = next(i for i, line in enumerate(lines) if "O_DIRECTORY" in line and "/watched" in line and "NONBLOCK" not in line)
+    """For each kind of call, which of its calls (from 1) belong to the protocol, from opening the folder on."""
+    start = next(
+        i for i, line in enumerate(lines) if "O_DIRECTORY" in line and "/watched" in line and "NONBLOCK" not in line
+    )
     stop = next(i for i, line in enumerate(lines) if i > start and "renameat" in line) + 4
     found: dict[str, list[int]] = {}
     counts: dict[str, int] = {}

@@ -65,7 +65,7 @@ def test_a_misspelt_task_or_model_is_refused_with_the_nearest():
     assert names.task(task).name == task
     with pytest.raises(OptionError, match=f"no such task; did you mean {task}"):
         names.task(task[:-2])
-    with pytest.raises(OptionError, match="'os.system': no such task"):
+    with pytest.raises(OptionError, match=r"'os\.system': no such task"):
         names.task("os.system")
 
 

@@ -62,8 +62,10 @@ def test_draws_are_uniform_and_unrelated():
     columns = np.corrcoef(draws.T) - np.eye(5)
     assert np.abs(columns).max() < 0.03
     assert abs(np.corrcoef(draws[:-1, 0], draws[1:, 0])[0, 1]) < 0.03
-    others = [rng.uniform(*place, np.arange(20_011), 1, use)[:, 0] for place, use in
-              (((0, 1), "x"), ((1, 0), "x"), ((0, 0), "y"))]
+    others = [
+        rng.uniform(*place, np.arange(20_011), 1, use)[:, 0]
+        for place, use in (((0, 1), "x"), ((1, 0), "x"), ((0, 0), "y"))
+    ]
     assert all(abs(np.corrcoef(draws[:, 0], other)[0, 1]) < 0.03 for other in others)
 
 

@@ -26,7 +26,9 @@ def test_durations_are_read(text, value):
     assert units.seconds(text) == pytest.approx(value, rel=1e-12)
 
 
-@pytest.mark.parametrize("text", ["", "10", "m", "10 minutes", "-5m", "0s", "0m0s", "1h-5m", "1e3s", "10x", "nan", "5m;id"])
+@pytest.mark.parametrize(
+    "text", ["", "10", "m", "10 minutes", "-5m", "0s", "0m0s", "1h-5m", "1e3s", "10x", "nan", "5m;id"]
+)
 def test_what_is_no_duration_is_refused_by_its_option(text):
     with pytest.raises(OptionError, match="--patience-time: expected a duration such as 90s") as caught:
         units.seconds(text, name="--patience-time")
@@ -72,7 +74,12 @@ def test_sizes_are_written(num_bytes, text):
 
 @pytest.mark.parametrize(
     ("given", "text"),
-    [((1, "image"), "1 image"), ((3204, "image"), "3,204 images"), ((2, "class", "classes"), "2 classes"), ((0, "row"), "0 rows")],
+    [
+        ((1, "image"), "1 image"),
+        ((3204, "image"), "3,204 images"),
+        ((2, "class", "classes"), "2 classes"),
+        ((0, "row"), "0 rows"),
+    ],
 )
 def test_plurals(given, text):
     assert units.plural(*given) == text

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepen.core.errors import DataError
+from deepen.core.errors import DataError, OptionError
 from deepen.data.delimited import read_delimited
 from deepen.data.read import ReadOptions
 
@@ -183,6 +183,16 @@ def test_rows_with_control_characters_are_left_out(tmp_path):
     assert [row["a"] for row in cells(table)] == ["x", "w"]
     assert [(fault.level, fault.place) for fault in faults] == [("sample", "t.csv, row 3"), ("sample", "t.csv, row 4")]
     assert "U+0000" in faults[0].message and "U+D800" in faults[1].message
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"separator": "::"}, "--separator '::': expected one character"), ({"decimal": "x"}, "--decimal 'x'")],
+)
+def test_options_that_cannot_be_used(tmp_path, options, words):
+    with pytest.raises(OptionError, match=words):
+        read(tmp_path, PLAIN, **options)
+    assert "cannot be used for text" in refused(tmp_path, PLAIN, encoding="base64")
 
 
 def test_a_cell_of_ten_million_characters(tmp_path):

@@ -101,11 +101,10 @@ def test_nothing_added_gives_no_figures():
 def test_figures_and_their_sizes():
     predictions, targets = _data(1, n=3001)
     figures = figures_of(_filled(predictions, targets), name="price", samples=lambda row: Sample([f"row {row}"]))
-    points, errors, sure, worst = figures
+    points, errors, worst = figures
     assert isinstance(points, Points) and len(points.points) == 2000 and points.x_label == "true price"
     assert isinstance(errors, Bars) and sum(errors.values) == 3001 and 10 <= len(errors.names) <= 22
     assert isinstance(worst, Gallery) and worst.samples[0].caption[2].startswith("row ")
-    assert isinstance(sure, Rows)
     assert isinstance(figures_of(_filled(predictions, targets))[3], Rows)
 
 
@@ -119,4 +118,4 @@ def test_errors_of_one_size_or_none_still_make_bars(shift: float):
 def test_an_infinite_answer_is_shown_and_not_hidden():
     metrics = _filled(torch.tensor([1.0, float("inf")]), torch.tensor([1.0, 2.0]))
     assert metrics.result()["rmse"] == math.inf
-    assert len(figures_of(metrics)) == 4
+    assert len(figures_of(metrics)) == 3

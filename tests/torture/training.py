@@ -99,8 +99,10 @@ def assert_same(folder: Path, expected: Path) -> None:
     (tensors, _, note), (wanted, _, _) = checkpoint.load_checkpoint(folder), checkpoint.load_checkpoint(expected)
     assert not note and list(tensors) == list(wanted)
     for name, tensor in wanted.items():
-        assert torch.equal(tensors[name].view(torch.uint8) if tensor.dim() else tensors[name],
-                           tensor.view(torch.uint8) if tensor.dim() else tensor), f"{folder}: {name} differs"
+        assert torch.equal(
+            tensors[name].view(torch.uint8) if tensor.dim() else tensors[name],
+            tensor.view(torch.uint8) if tensor.dim() else tensor,
+        ), f"{folder}: {name} differs"
     assert not save.sweep(folder) and not [name for name in content_of(folder) if ".deepen" in name]
 
 

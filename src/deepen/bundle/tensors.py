@@ -113,7 +113,9 @@ def _note(header: dict[str, dict[str, str]], path: Path) -> dict[str, object]:
 
 def _reason(error: Exception) -> str:
     text = str(error).split("\n")[0]
-    return text.removeprefix("Error while deserializing").removeprefix(" header").removeprefix(": ")[:120] or "unreadable"
+    return (
+        text.removeprefix("Error while deserializing").removeprefix(" header").removeprefix(": ")[:120] or "unreadable"
+    )
 
 
 def _differ(name: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:

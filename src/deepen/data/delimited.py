@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from deepen.core.errors import DataError
+from deepen.core.errors import DataError, OptionError
 from deepen.core.faults import Fault
 from deepen.core.units import plural
 from deepen.data.columns import column_names, with_origin
@@ -41,9 +41,11 @@ def read_delimited(path: Path, options: ReadOptions) -> tuple[pa.Table, list[Fau
     and `key`. Read with `options.encoding`, `separator`, `decimal` and `header`; what is not given is found by looking.
     With `decimal=","` columns that hold only such numbers are rewritten with a point, all others stay as they are.
 
-    Raises DataError where no table can be made: wrong encoding, nothing in it, an open quote, names that occur
-    twice, or a first line that looks like data.
+    Raises OptionError for an unusable separator or decimal mark, and DataError where no table can be made: wrong
+    encoding, nothing in it, an open quote, names that occur twice, or a first line that looks like data.
     """
+    if options.decimal not in (".", ","):
+        raise OptionError(f"--decimal {options.decimal!r}: expected a point or a comma.")
     data = file_bytes(path)
     encoding = encoding_of(data, options.encoding, path.name)
     head = _head(_lines(data, encoding))
@@ -82,6 +84,8 @@ def _head(lines: io.TextIOWrapper) -> list[str]:
 
 def _stated_separator(first: str, asked: str) -> tuple[str, int]:
     """The separator of a first line such as `sep=;`, and how many lines that takes."""
+    if asked not in ("", "tab", "\\t") and (len(asked) != 1 or asked in '"\r\n'):
+        raise OptionError(f"--separator {asked!r}: expected one character such as ; or |, or the word tab.")
     stated = re.fullmatch(r"sep=(.)\s*", first.removeprefix("\ufeff"))
     return (asked or stated.group(1), 1) if stated else (asked, 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import struct
 import warnings
 import zipfile
 import zlib
@@ -27,6 +28,21 @@ if TYPE_CHECKING:
 LARGEST = 1 << 29  # bytes, unpacked: an .xlsx file is a zip archive
 RATIO = 200
 _OLD = b"\xd0\xcf\x11\xe0"
+_DAMAGE = (  # what the zip, XML and workbook readers raise on damaged files, RuntimeError being that of a password
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    ParseError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _UNCALCULATED = re.compile(rb'<c r="([A-Z]+\d+)"[^>]*>\s*<f[^>]*(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>')
 _MERGED = re.compile(rb'<mergeCell ref="([A-Z0-9:]+)"')
 
@@ -62,7 +78,7 @@ def _refuse_unfit(path: Path) -> None:
             raise refusal("excel-old", path.name, "is the old .xls format; save it as .xlsx or .csv.")
         with zipfile.ZipFile(path) as archive:
             total = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except _DAMAGE as error:
         raise refusal("excel-damaged", path.name, f"not a whole .xlsx file ({error}); save it anew.") from error
     if total > LARGEST or total > max(RATIO * path.stat().st_size, 1 << 26):
         message = f"unpacks to {size(total)}, which is not read; save the sheet as .csv."
@@ -85,9 +101,7 @@ def _sheet_rows(path: Path, asked: str, faults: list[Fault]) -> tuple[str, list[
                 book.close()
     except DataError:
         raise
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError, OverflowError) as error:
-        raise refusal("excel-damaged", path.name, f"not a whole .xlsx file ({error}); save it anew.") from error
-    except (ParseError, SyntaxError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise refusal("excel-damaged", path.name, f"not a whole .xlsx file ({error}); save it anew.") from error
 
 

@@ -78,6 +78,8 @@ def _refuse_undecodable(data: bytes, encoding: str, place: str) -> None:
             "--encoding, such as latin-1 or gb18030."
         )
         raise refusal("encoding", f"{place}, line {line:,}", message) from error
+    except (UnicodeError, LookupError) as error:  # a codec that is not for text, or that refuses everything
+        raise refusal("encoding", place, f"--encoding {encoding!r}: cannot be used for text; try latin-1.") from error
 
 
 def _unpacked(path: Path) -> bytes:

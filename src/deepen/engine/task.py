@@ -41,6 +41,11 @@ class Metrics(Protocol):
         ...
 
 
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95 % intervals (low, high) of those figures for which they are known."""
+        ...
+
+
 class Task(Protocol):
     """A task with its options and what it learned from the training table."""
 

@@ -197,7 +197,7 @@ def figures_of(
         figures.append(Rows("Most frequent confusions", ["truth", "answer", "count"], rows))
     if "roc_auc" in result:
         figures += binary_figures(metrics, labels)
-    figures += [reliability_figure(metrics), interval_figure(result, metrics.intervals())]
+    figures.append(reliability_figure(metrics))
     worst = metrics.worst(NUM_WORST)
     return [*figures, worst_figure(worst, labels, samples)] if worst else figures
 
@@ -259,12 +259,3 @@ def worst_figure(
         said = [f"truth: {labels[each.truth]}", f"answer: {labels[each.answer]} ({each.confidence:.0%} sure)"]
         shown.append(replace(sample, caption=[*said, *sample.caption]))
     return Gallery(title, shown, note="The wrong answers to whose truth the model gave the least probability.")
-
-
-def interval_figure(result: Mapping[str, float], intervals: Mapping[str, Interval]) -> Rows:
-    """The figures with their 95 % intervals as a table."""
-    rows: list[list[str | float | int]] = [
-        [name.replace("_", " "), result[name], *interval] for name, interval in intervals.items()
-    ]
-    note = "95 % intervals: where the figure would lie on other samples drawn in the same way. Seeds are not varied."
-    return Rows("How sure these figures are", ["figure", "value", "low", "high"], rows, note=note)

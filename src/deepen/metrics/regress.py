@@ -120,16 +120,9 @@ def figures_of(
     name     the column that is predicted
     samples  row -> the sample itself, for the worst mistakes; without it they are a table of rows
     """
-    result = metrics.result()
-    if not result:
+    if not metrics.result():
         return []
-    intervals = metrics.intervals()
-    rows: list[list[str | float | int]] = [
-        [figure.replace("_", " "), result[figure], *ends] for figure, ends in intervals.items()
-    ]
-    note = "95 % intervals: where the figure would lie on other samples drawn in the same way. Seeds are not varied."
-    sure = Rows("How sure these figures are", ["figure", "value", "low", "high"], rows, note=note)
-    return [points_figure(metrics, name), residual_figure(metrics), sure, worst_figure(metrics, samples)]
+    return [points_figure(metrics, name), residual_figure(metrics), worst_figure(metrics, samples)]
 
 
 def points_figure(metrics: Regression, name: str) -> Points:

@@ -48,7 +48,7 @@ SIZES = {"tabm": Size(members=8, width=64, depth=2)}
 PAPER = {"tabm": Paper(inputs=(3,), outputs=1, parameters=48_164, multiply_adds=47_131)}
 
 RECIPE = {
-    "epochs": 30,
+    "epochs": 20,
     "batch_size": 256,
     "optimizer.kind": "adamw",
     "optimizer.learning_rate": 0.002,
