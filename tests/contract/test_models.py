@@ -123,5 +123,9 @@ def described(name, contract):
 
 
 if __name__ == "__main__":
-    found = {f"{name} {contract}": described(name, contract) for name, n in sorted(MODELS.items()) for contract in n.contracts}
+    found = {
+        f"{name} {contract}": described(name, contract)
+        for name, n in sorted(MODELS.items())
+        for contract in n.contracts
+    }
     KEYS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")

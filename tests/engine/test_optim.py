@@ -80,7 +80,9 @@ def test_restored_memory_goes_on_bit_for_bit_in_channels_last(kind):
 
     for number in range(3):
         step(0, number)
-    saved = {name: t.clone(memory_format=torch.contiguous_format) for name, t in optim.state_tensors(optimizers[0]).items()}
+    saved = {
+        name: t.clone(memory_format=torch.contiguous_format) for name, t in optim.state_tensors(optimizers[0]).items()
+    }
     models[1].load_state_dict({name: t.contiguous() for name, t in models[0].state_dict().items()})
     optim.restore(optimizers[1], saved)
     for number in range(3, 7):

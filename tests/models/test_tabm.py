@@ -78,4 +78,4 @@ def test_codes_grow_with_the_rows():
 def test_weights_start_with_the_variance_that_relu_needs():
     torch.manual_seed(0)
     net = build("tabm", TableShape(97), 1)
-    assert float(net.hidden[0].weight.std()) == pytest.approx(math.sqrt(2 / net.inputs.width), rel=0.05)
+    assert float(net.hidden[0].weight.detach().std()) == pytest.approx(math.sqrt(2 / net.inputs.width), rel=0.05)

@@ -52,13 +52,19 @@ def test_sums_are_in_place():
 
 
 def test_another_ranks_sentence_reaches_the_user():
-    with pytest.raises(DataError, match="row 7: planted for rank 1"), launch.group(2, "cpu", two_ranks.refuse, None) as r:
+    with (
+        pytest.raises(DataError, match="row 7: planted for rank 1"),
+        launch.group(2, "cpu", two_ranks.refuse, None) as r,
+    ):
         two_ranks.wait(r, None)
 
 
 def test_a_killed_rank_ends_the_job_soon_and_is_named():
     start = time.monotonic()
-    with pytest.raises(RunError, match=r"rank 1: .*ended with -9; go on"), launch.group(2, "cpu", two_ranks.die, None) as r:
+    with (
+        pytest.raises(RunError, match=r"rank 1: .*ended with -9; go on"),
+        launch.group(2, "cpu", two_ranks.die, None) as r,
+    ):
         two_ranks.wait(r, None)
     assert time.monotonic() - start < 20
     assert not multiprocessing.active_children()

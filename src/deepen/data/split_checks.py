@@ -9,6 +9,7 @@ from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.core.units import plural
 from deepen.data.dataset import Schema, table_fingerprint
+from deepen.data.target import target_of
 
 DOMINANT_SHARE = 0.95
 FEWEST_FOR_ALL_SIDES = 3
@@ -17,9 +18,10 @@ SHOWN = 3
 
 def label_texts(table: pa.Table, schema: Schema) -> list[str | None] | None:
     """The target of each row as text, or None if the target is no class or the table has none."""
-    if not schema.is_category or not schema.target or schema.target not in table.column_names:
+    target = schema.target or target_of(table)
+    if not schema.is_category or not target or target not in table.column_names:
         return None
-    column = table.column(schema.target)
+    column = table.column(target)
     if pa.types.is_nested(column.type):
         return None
     texts = [None if text is None else text.strip() for text in column.cast(pa.string()).to_pylist()]

@@ -45,6 +45,8 @@ def batches(
 ) -> Iterator[Batch]:
     """This rank's share of the rows in their order, without any random part."""
     share = np.array_split(np.arange(len(encoded), dtype=np.int64), ranks.size)[ranks.rank]
-    share = share if len(share) else np.zeros(min(1, len(encoded)), np.int64)  # metrics count a row once whoever sends it
+    share = (
+        share if len(share) else np.zeros(min(1, len(encoded)), np.int64)
+    )  # metrics count a row once whoever sends it
     for start in range(0, len(share), batch_size):
         yield task.batch(encoded, share[start : start + batch_size], None).to(device)

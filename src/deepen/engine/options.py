@@ -12,7 +12,8 @@ class OptimizerOptions:
 
     kind: Literal["sgd", "adam", "adamw"] = field(default="adamw", metadata={"help": "the method"})
     learning_rate: float = field(
-        default=1e-3, metadata={"help": "the peak learning rate, which the schedule scales", "alias": "lr", "least": 0.0}
+        default=1e-3,
+        metadata={"help": "the peak learning rate, which the schedule scales", "alias": "lr", "least": 0.0},
     )
     momentum: float = field(default=0.9, metadata={"help": "momentum of sgd", "least": 0.0, "most": 1.0})
     nesterov: bool = field(default=True, metadata={"help": "Nesterov's momentum for sgd"})
@@ -61,7 +62,11 @@ class FitOptions:
     )
     ema: float = field(
         default=0.0,
-        metadata={"help": "decay of the moving average of weights that is evaluated; 0: off", "least": 0.0, "most": 0.99999},
+        metadata={
+            "help": "decay of the moving average of weights that is evaluated; 0: off",
+            "least": 0.0,
+            "most": 0.99999,
+        },
     )
     patience: int = field(
         default=0, metadata={"help": "stop after this many evaluations without a better one; 0: never", "least": 0}

@@ -40,7 +40,6 @@ class Metrics(Protocol):
         """The figures by their names in the field, such as {"accuracy": 0.93, "cross_entropy": 0.2}."""
         ...
 
-
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % intervals (low, high) of those figures for which they are known."""
         ...

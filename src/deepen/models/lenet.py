@@ -11,7 +11,7 @@ on the image's size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -58,12 +58,20 @@ RECIPE = {
 class Options:
     """Options of LeNet-5."""
 
-    activation: Literal["relu", "tanh"] = "relu"
-    """What follows each layer; tanh is the paper's."""
-    pooling: Literal["max", "average"] = "max"
-    """How maps are halved; average is the paper's."""
-    dropout: float = 0.0
-    """Fraction of each hidden linear layer that is dropped in training."""
+    activation: Literal["relu", "tanh"] = field(
+        default="relu", metadata={"help": "what follows each layer; tanh is the paper's"}
+    )
+    pooling: Literal["max", "average"] = field(
+        default="max", metadata={"help": "how maps are halved; average is the paper's"}
+    )
+    dropout: float = field(
+        default=0.0,
+        metadata={
+            "help": "fraction of each hidden linear layer that is dropped in training",
+            "least": 0.0,
+            "below": 1.0,
+        },
+    )
 
 
 def build(name: str, inputs: ImageShape, outputs: int, options: Options = Options()) -> nn.Module:

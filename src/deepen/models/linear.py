@@ -8,7 +8,7 @@ table rows the numbers followed by the one-hot categories, so that each category
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -48,8 +48,13 @@ RECIPE = {
 class Options:
     """Options of the linear map."""
 
-    embedding: int = 0
-    """Width of the embedding of category columns with many categories; 0 gives each category a weight of its own."""
+    embedding: int = field(
+        default=0,
+        metadata={
+            "help": "width of the embedding of category columns with many categories; 0 gives each category a weight of its own",
+            "least": 0,
+        },
+    )
 
 
 def build(name: str, inputs: ImageShape | TableShape, outputs: int, options: Options = Options()) -> nn.Module:

@@ -8,7 +8,7 @@ fits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -51,12 +51,20 @@ RECIPE = {
 class Options:
     """Options of the perceptron."""
 
-    hidden: tuple[int, ...] = ()
-    """Widths of the hidden layers, in order; none named means 256 128."""
-    dropout: float = 0.1
-    """Fraction of each hidden layer that is dropped in training."""
-    embedding: int = 16
-    """Width of the embedding of category columns with more than 16 categories; 0 makes all columns one-hot."""
+    hidden: tuple[int, ...] = field(
+        default=(), metadata={"help": "widths of the hidden layers, in order; none named means 256 128"}
+    )
+    dropout: float = field(
+        default=0.1,
+        metadata={"help": "fraction of each hidden layer that is dropped in training", "least": 0.0, "below": 1.0},
+    )
+    embedding: int = field(
+        default=16,
+        metadata={
+            "help": "width of the embedding of category columns with more than 16 categories; 0 makes all columns one-hot",
+            "least": 0,
+        },
+    )
 
 
 def build(name: str, inputs: ImageShape | TableShape, outputs: int, options: Options = Options()) -> nn.Module:

@@ -12,7 +12,7 @@ convolution of stride 1 and no pooling, so that 32x32 images keep 4x4 final maps
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -71,12 +71,28 @@ RECIPE = {
 class Options:
     """Options of ResNet."""
 
-    zero_init: bool = True
-    """Start every block as the identity (the scale of its last normalization at zero); the paper does not."""
-    dropout: float = 0.0
-    """Fraction of the averaged features that is dropped in training, before the last layer."""
-    stochastic_depth: float = 0.0
-    """Chance that the last block is skipped for a sample in training; earlier blocks in proportion to their depth."""
+    zero_init: bool = field(
+        default=True,
+        metadata={
+            "help": "start every block as the identity (the scale of its last normalization at zero); the paper does not"
+        },
+    )
+    dropout: float = field(
+        default=0.0,
+        metadata={
+            "help": "fraction of the averaged features that is dropped in training, before the last layer",
+            "least": 0.0,
+            "below": 1.0,
+        },
+    )
+    stochastic_depth: float = field(
+        default=0.0,
+        metadata={
+            "help": "chance that the last block is skipped for a sample in training; earlier blocks in proportion to their depth",
+            "least": 0.0,
+            "below": 1.0,
+        },
+    )
 
 
 def build(name: str, inputs: ImageShape, outputs: int, options: Options = Options()) -> nn.Module:

@@ -15,7 +15,7 @@ the proportions were found by races of equal time on two cores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -73,10 +73,22 @@ RECIPE = {
 class Options:
     """Options of Wren."""
 
-    dropout: float = 0.0
-    """Fraction of the pooled features that is dropped in training, before the last layer."""
-    stochastic_depth: float = 0.0
-    """Chance that a residual block is skipped for a sample in training."""
+    dropout: float = field(
+        default=0.0,
+        metadata={
+            "help": "fraction of the pooled features that is dropped in training, before the last layer",
+            "least": 0.0,
+            "below": 1.0,
+        },
+    )
+    stochastic_depth: float = field(
+        default=0.0,
+        metadata={
+            "help": "chance that a residual block is skipped for a sample in training",
+            "least": 0.0,
+            "below": 1.0,
+        },
+    )
 
 
 def build(name: str, inputs: ImageShape, outputs: int, options: Options = Options()) -> nn.Module:

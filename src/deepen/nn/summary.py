@@ -56,7 +56,9 @@ def layers(model: nn.Module, inputs: Sequence[Tensor]) -> list[Layer]:
     return _rows(model, seen, counter)
 
 
-def _rows(model: nn.Module, seen: list[tuple[str, nn.Module, tuple[int, ...]]], counter: FlopCounterMode) -> list[Layer]:
+def _rows(
+    model: nn.Module, seen: list[tuple[str, nn.Module, tuple[int, ...]]], counter: FlopCounterMode
+) -> list[Layer]:
     """PyTorch counts two operations for a multiplication and its addition; both together are one here."""
     by_module = {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
     root = type(model).__name__

@@ -36,9 +36,7 @@ def cross_entropy_sum(logits: Tensor, targets: Tensor, *, label_smoothing: float
     """
     if logits.shape[0] == 0:
         return logits.sum()
-    return F.cross_entropy(
-        logits, targets, reduction="sum", label_smoothing=label_smoothing, ignore_index=IGNORED
-    )
+    return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing, ignore_index=IGNORED)
 
 
 def squared_error_sum(predictions: Tensor, targets: Tensor) -> Tensor:

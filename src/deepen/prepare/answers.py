@@ -34,15 +34,10 @@ class ClassAnswer:
 
 @dataclass(frozen=True)
 class NumberAnswer:
-    """A predicted number.
-
-    low, high  where 90 % of the validation errors would put it, or None where none were measured
-    """
+    """A predicted number."""
 
     source: str
     value: float
-    low: float | None = None
-    high: float | None = None
 
 
 def class_answers(logits: Tensor, labels: Sequence[str], sources: Sequence[str], *, top: int) -> list[ClassAnswer]:

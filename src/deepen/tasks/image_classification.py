@@ -180,7 +180,9 @@ def _augmentations(
     flips = kept >= mirror.HARMLESS
     told = "as well" if kept > 0.995 else f"{kept:.0%} as well"
     said = "flips them too" if flips else "does not flip them"
-    message = f"mirrored images can be told apart {told} as plain ones, so training moves images and {said} (--augment)."
+    message = (
+        f"mirrored images can be told apart {told} as plain ones, so training moves images and {said} (--augment)."
+    )
     faults.append(Fault("note", "augment-auto", "", message))
     found = [name for name in options.augment if name != "auto"]
     return [*found, *(name for name in ("crop", "flip") if name not in found and (name == "crop" or flips))]
@@ -221,4 +223,3 @@ TINY = Tiny(
     metric="accuracy",
     beats=0.8,
 )
-

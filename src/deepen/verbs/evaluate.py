@@ -80,9 +80,7 @@ def evaluate(
         raise DataError(f"{source}: expected samples to evaluate on, but none is usable.", faults)
     metrics = score(model.task, model.model, encoded, device=model.device, ranks=Alone())
     figures = {name: value if math.isfinite(value) else None for name, value in metrics.result().items()}
-    return EvaluationResult(
-        figures, dict(intervals_of(metrics)), len(encoded), dataset.layout, name, tuple(faults)
-    )
+    return EvaluationResult(figures, dict(intervals_of(metrics)), len(encoded), dataset.layout, name, tuple(faults))
 
 
 def intervals_of(metrics: Any) -> dict[str, tuple[float, float]]:

@@ -134,7 +134,7 @@ def _config(config: str | Path | None) -> dict[str, Any]:
     if isinstance(content, dict) and "format_version" in content:
         content = content["options"]
     if not isinstance(content, dict):
-        raise OptionError(f"{path}: expected an object of options such as {{\"epochs\": 10}}.")
+        raise OptionError(f'{path}: expected an object of options such as {{"epochs": 10}}.')
     return options.flat(content)
 
 

@@ -71,7 +71,9 @@ def answers(
                 yield from model.task.answer(model.model, batch, sources[start : start + BATCH_SIZE])
 
 
-def _tables(model: Loaded, inputs: list[str | Path], given: Mapping[str, Any], flags: bool, faults: list[Fault]) -> Iterator[pa.Table]:
+def _tables(
+    model: Loaded, inputs: list[str | Path], given: Mapping[str, Any], flags: bool, faults: list[Fault]
+) -> Iterator[pa.Table]:
     """The inputs' tables in their order, neighbours of one kind as one."""
     module = task_module(model.header["task"])
     schema = module.schema(model.options.task)

@@ -100,7 +100,9 @@ def _prepare(module: Any, dataset: Dataset, schema: Schema, resolved: Resolved, 
     encoded = {name: task.encode(table, name, faults) for name, table in tables.items()}
     if len(encoded["train"]) == 0:
         refuse(faults, skip_bad=False)
-        raise DataError(f"{dataset.name}: expected samples to train on, but none is usable; see `deepen check`.", faults)
+        raise DataError(
+            f"{dataset.name}: expected samples to train on, but none is usable; see `deepen check`.", faults
+        )
     return Prepared(dataset, sentence, dataset.fingerprint(), tables, state, task, encoded, faults)
 
 

@@ -25,9 +25,7 @@ def main_split(scored: Mapping[str, Any]) -> str:
     return next((name for name in ("test", "val") if name in scored), "")
 
 
-def write_report(
-    folder: Path, chosen: Resolved, prepared: Prepared, fitted: Fitted, scored: Mapping[str, Any]
-) -> None:
+def write_report(folder: Path, chosen: Resolved, prepared: Prepared, fitted: Fitted, scored: Mapping[str, Any]) -> None:
     """Puts report.html and README.md into the run folder."""
     content = _content(folder, chosen, prepared, fitted, scored)
     html.write_report(folder, content)

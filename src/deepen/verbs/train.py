@@ -107,9 +107,7 @@ def _trained(
     skip_bad: bool,
     events: Events,
 ) -> Run:
-    order = _Order(
-        task, data, chosen.flat, chosen.stated, str(folder), resume, skip_bad, prepared.fingerprint
-    )
+    order = _Order(task, data, chosen.flat, chosen.stated, str(folder), resume, skip_bad, prepared.fingerprint)
     device = choose_device(chosen.fit.device)
     try:
         with launch.group(chosen.fit.devices, device.type, _other_rank, order) as ranks:
@@ -172,9 +170,7 @@ def _finished(
     return Run(folder)
 
 
-def _accepted(
-    task: str, data: str | Path | Dataset, chosen: Resolved, skip_bad: bool, events: Events
-) -> Prepared:
+def _accepted(task: str, data: str | Path | Dataset, chosen: Resolved, skip_bad: bool, events: Events) -> Prepared:
     """The prepared data, after saying what is odd about it and refusing what is wrong."""
     prepared = prepare(task, data, chosen, skip_bad=skip_bad)
     events.message(prepared.dataset.layout)
@@ -288,5 +284,3 @@ def _numbers(result: Mapping[str, float]) -> dict[str, float | None]:
 def _command(task: str, data: str | Path | Dataset, folder: Path) -> str:
     path = data.name if isinstance(data, Dataset) else str(data)
     return f"deepen train {task} {shlex.quote(path)} --out {shlex.quote(str(folder))}"
-
-
