@@ -52,5 +52,5 @@ def test_the_commands_run(tmp_path: Path) -> None:
     for program in programs:
         found = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert found.returncode == 0, f"{shlex.join(program[1:])}\n{found.stdout}\n{found.stderr}"
-        assert found.stdout
+        assert found.stdout or "--out" in program
     assert (tmp_path / "runs" / "answers.csv").is_file()

@@ -62,6 +62,14 @@ def test_the_seldom_saved_run_equals_the_often_saved_one(task, left_alone, quick
     assert (quick_path / "run" / "weights.safetensors").read_bytes() == (expected / "weights.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("at", [5, 20, 40])
+@pytest.mark.parametrize("task", TASKS[:1])
+def test_killed_while_the_folder_is_made_it_is_begun_anew(task, at, left_alone, quick_path):
+    expected = left_alone(task)
+    assert killed_and_resumed(task, quick_path / "run", [Kill("operation", at)], {}) == 1
+    assert_same(quick_path / "run", expected)
+
+
 class Signalled(Silent):
     """Sends a signal to its own process after an update."""
 

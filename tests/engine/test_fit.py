@@ -88,7 +88,7 @@ def _with_bad_row(value: float) -> Encoded:
 def test_a_bad_number_stops_before_the_update_and_is_named(tmp_path, value):
     options = dataclasses.replace(OPTIONS, epochs=1, batch_size=1, ema=0.0, checkpoint_every="1ms")
     task = SmallTask(noise=0.0, dropout=0.0)
-    with pytest.raises(TrainingError, match=r"points\.csv, row 102.*smaller --optimizer\.lr"):
+    with pytest.raises(TrainingError, match=r"points\.csv, row 102.*lower --optimizer\.lr"):
         fit(task, _with_bad_row(value), None, options, folder=tmp_path)
     tensors, _, _ = checkpoint.load_checkpoint(tmp_path)
     assert all(torch.isfinite(t).all() for t in tensors.values())

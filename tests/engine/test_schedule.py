@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -30,7 +31,7 @@ def test_by_hand(kind, progress, expected):
 def test_warm_up_rises_evenly_from_almost_nothing_and_meets_the_rest(kind):
     options = ScheduleOptions(kind=kind, warm_up=0.25)
     values = [factor(options, p / 100) for p in range(26)]
-    steps = [b - a for a, b in zip(values, values[1:], strict=False)]
+    steps = [b - a for a, b in itertools.pairwise(values)]
     assert 0 < values[0] < 0.011
     assert all(math.isclose(step, steps[0], rel_tol=1e-6) for step in steps)
     assert values[-1] == pytest.approx(1.0)

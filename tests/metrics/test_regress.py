@@ -105,7 +105,7 @@ def test_figures_and_their_sizes():
     assert isinstance(points, Points) and len(points.points) == 2000 and points.x_label == "true price"
     assert isinstance(errors, Bars) and sum(errors.values) == 3001 and 10 <= len(errors.names) <= 22
     assert isinstance(worst, Gallery) and worst.samples[0].caption[2].startswith("row ")
-    assert isinstance(figures_of(_filled(predictions, targets))[3], Rows)
+    assert isinstance(figures_of(_filled(predictions, targets))[2], Rows)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e-30, 1e30])

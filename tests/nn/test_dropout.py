@@ -41,7 +41,7 @@ def test_epochs_seeds_and_layers_draw_anew():
 
 
 def test_draws_are_uniform_and_uncorrelated():
-    """Kolmogorov's distance of 10^5 draws is below 1.95 / sqrt(n) with probability 0.999; neighbours do not correlate."""
+    """Kolmogorov's distance of 10^5 draws is below 1.95 / sqrt(n) with probability 0.999; no correlation."""
     with drawing_for(0, 0, np.arange(1009), CPU):
         u = row_uniform(1009, 101, CPU).double()
     ordered = u.reshape(-1).sort().values

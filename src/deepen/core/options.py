@@ -3,6 +3,7 @@
 A field is a bool, int, float, str, Literal, tuple[..., ...] of those, any of them `| None`, or a nested frozen
 dataclass, whose fields then have dotted names. Its metadata may hold
     help     one line (or a string under the field)      alias   another name in its group, such as "lr"
+    internal true: set by our own code alone, no option
     choices  the only values                             least, most, above, below   limits of a number
 
     optimizer.learning_rate     in Python and in config files, where {"optimizer": {"learning_rate": 0.1}} is the same
@@ -129,7 +130,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            value = _values(value)
         inner = flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
         for dotted, leaf in inner.items():
             if dotted in found:
@@ -149,23 +150,27 @@ def build(group: type[T], values: Mapping[str, Any]) -> T:
 
 def flatten(instance: Any) -> dict[str, Any]:
     """Every option of an instance by dotted name, JSON-able: tuples are lists."""
-    return {
-        dotted: list(value) if isinstance(value, tuple) else value
-        for dotted, value in flat(
-            {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
-        ).items()
-    }
+    flattened = flat(_values(instance))
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in flattened.items()}
 
 
 def nested(instance: Any) -> dict[str, Any]:
     """The same as JSON-able mappings within mappings."""
     found: dict[str, Any] = {}
-    for field in dataclasses.fields(instance):
-        value = getattr(instance, field.name)
-        found[field.name] = (
+    for name, value in _values(instance).items():
+        found[name] = (
             nested(value) if dataclasses.is_dataclass(value) else list(value) if isinstance(value, tuple) else value
         )
     return found
+
+
+def _options(group: Any) -> list[dataclasses.Field[Any]]:
+    """The fields that are options."""
+    return [field for field in dataclasses.fields(group) if not field.metadata.get("internal")]
+
+
+def _values(instance: Any) -> dict[str, Any]:
+    return {field.name: getattr(instance, field.name) for field in _options(instance)}
 
 
 @cache
@@ -199,7 +204,7 @@ def _default(field: dataclasses.Field[Any], parent: Any) -> Any:
 
 
 def _fields(group: type, outermost: type, prefix: str, parent: Any) -> Iterable[OptionField]:
-    for field in dataclasses.fields(group):
+    for field in _options(group):
         hint, default = _hints(group)[field.name], _default(field, parent)
         if dataclasses.is_dataclass(hint):
             assert isinstance(hint, type)

@@ -71,8 +71,8 @@ def table_fingerprint(table: pa.Table) -> str:
     keys = table.column("key")
     if "label" in table.column_names:
         labels = pc.fill_null(table.column("label").cast(pa.string()), "")
-        keys = pc.binary_join_element_wise(keys, labels, "\x1f")
-    ordered = keys.take(pc.sort_indices(keys))
+        keys = pc.call_function("binary_join_element_wise", [keys, labels, pa.scalar("\x1f")])
+    ordered = keys.take(pc.call_function("sort_indices", [keys], pc.SortOptions([("", "ascending")])))
     digest = hashlib.sha256()
     for value in ordered.to_pylist():
         digest.update(value.encode())

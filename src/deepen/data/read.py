@@ -43,7 +43,7 @@ class ReadOptions:
     group: str = field(default="", metadata={"help": "a column whose equal values stay in one split"})
     columns: tuple[str, ...] = field(default=(), metadata={"help": "the columns to learn from; all if not given"})
     strict: bool = field(default=False, metadata={"help": "refuse what is otherwise a warning about labels"})
-    targets_needed: bool = field(default=True, metadata={"help": "whether a missing target column is a fault"})
+    targets_needed: bool = field(default=True, metadata={"internal": True})  # whether a missing target is a fault
 
 
 def read(what: str | Path, schema: Schema, options: ReadOptions | None = None) -> Dataset:

@@ -1,11 +1,11 @@
 """What the engine asks of a task: a Protocol, no base class, nothing inherited.
 
 A file in tasks/ offers, beside its constants:
-    Options                                 frozen dataclass; each field's help stands in its metadata
+    Options                                frozen dataclass; each field's help stands in its metadata
     schema(options) -> Schema               which columns, which readers
-    learn(options, table, dataset, faults)  -> dict: what preparing learned, JSON-able (never needs the target to answer)
+    learn(options, table, dataset, faults)  -> dict: what preparing learned, JSON-able
     Task(options, state)                    the class below
-    TINY                                    a Tiny: options and a generator of data on which it visibly learns in seconds
+    TINY                                    options and a generator of data on which it learns in seconds
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from deepen.prepare.encoded import Batch, Draws, Encoded
 
 
 class Metrics(Protocol):
-    """Figures of merit over a whole split: add batches, merge ranks, read out. Nothing is read from the device in `add`."""
+    """Figures of merit over a split: add batches, merge ranks, read out. `add` reads nothing from the device."""
 
     def state(self) -> dict[str, Tensor]:
         """Everything added so far as tensors on the CPU, so that ranks can send it. Per-sample entries are [n, ...]."""

@@ -43,7 +43,7 @@ class Training:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.loss_count = 0
         self.grad_norm = torch.zeros((), device=device)
-        self._forward = torch.compile(self.model) if options.compile else self.model
+        self._forward: Any = torch.compile(self.model) if options.compile else self.model
         self._buffers = [b for b in self.model.buffers() if b.is_floating_point()]
         self._saved_buffers = [torch.empty_like(b) for b in self._buffers]
         self._trainable = [p for p in self.model.parameters() if p.requires_grad]
@@ -204,7 +204,7 @@ class Training:
         raise TrainingError(
             f"step {step}: expected a finite loss and gradient, but the loss is {loss:.4g} and the gradient's norm "
             f"{norm:.4g}, at learning rate {rate:.3g}; the batch holds {', '.join(sources)}{more}. The weights are as "
-            f"they were before this step; look at these samples, or train with a smaller --optimizer.lr or --clip-norm 1."
+            "they were before this step; look at these samples, or train with a lower --optimizer.lr or --clip-norm 1."
         )
 
 

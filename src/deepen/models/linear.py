@@ -51,7 +51,7 @@ class Options:
     embedding: int = field(
         default=0,
         metadata={
-            "help": "width of the embedding of category columns with many categories; 0 gives each category a weight of its own",
+            "help": "width of the embedding of columns with many categories; 0: a weight per category",
             "least": 0,
         },
     )

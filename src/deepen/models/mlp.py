@@ -61,7 +61,7 @@ class Options:
     embedding: int = field(
         default=16,
         metadata={
-            "help": "width of the embedding of category columns with more than 16 categories; 0 makes all columns one-hot",
+            "help": "width of the embedding of columns with more than 16 categories; 0: all one-hot",
             "least": 0,
         },
     )

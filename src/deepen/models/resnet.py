@@ -73,9 +73,7 @@ class Options:
 
     zero_init: bool = field(
         default=True,
-        metadata={
-            "help": "start every block as the identity (the scale of its last normalization at zero); the paper does not"
-        },
+        metadata={"help": "start every block as the identity, as the paper does not"},
     )
     dropout: float = field(
         default=0.0,
@@ -88,7 +86,7 @@ class Options:
     stochastic_depth: float = field(
         default=0.0,
         metadata={
-            "help": "chance that the last block is skipped for a sample in training; earlier blocks in proportion to their depth",
+            "help": "chance to skip the last block for a sample; earlier ones in proportion",
             "least": 0.0,
             "below": 1.0,
         },

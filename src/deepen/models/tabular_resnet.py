@@ -4,8 +4,8 @@
     x = x + dropout(B[i] dropout(relu(A[i] norm(x))))         for each block i
     output = W[n] relu(norm(x)) + b[n]
 
-`norm` is batch normalization. The features are the numbers, and the categories one-hot or, where a column has many, embedded
-(see nn/table.py). Any number of columns fits.
+`norm` is batch normalization. The features are the numbers, and the categories one-hot or, where a column has many,
+embedded (see nn/table.py). Any number of columns fits.
 """
 
 from __future__ import annotations

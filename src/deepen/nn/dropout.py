@@ -1,7 +1,8 @@
 """Layers that drop at random, each draw a pure function of (seed, epoch, row, layer).
 
-PyTorch's dropout draws from a stream, so what a sample suffers depends on the batch it stands in. Here it depends on the
-sample: eight at once, two times four, or two ranks give the same masks, and a resumed run draws what it would have drawn.
+PyTorch's dropout draws from a stream, so what a sample suffers depends on the batch it stands in. Here it depends on
+the sample: eight at once, two times four, or two ranks give the same masks, and a resumed run draws what it would have
+drawn.
 """
 
 from __future__ import annotations

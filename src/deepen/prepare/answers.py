@@ -40,7 +40,7 @@ class NumberAnswer:
     value: float
 
 
-def class_answers(logits: Tensor, labels: Sequence[str], sources: Sequence[str], *, top: int) -> list[ClassAnswer]:
+def class_answers(logits: Tensor, labels: list[str], sources: Sequence[str], *, top: int) -> list[ClassAnswer]:
     """An answer per row of logits `[B, K]`; at most `top` classes in each, ties by the order of the labels."""
     probabilities = torch.softmax(logits.float(), 1).cpu()
     values, indices = probabilities.sort(dim=1, descending=True, stable=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Literal
 
 from PIL import Image
 
@@ -12,11 +13,11 @@ GREATEST_ASPECT = 100
 
 
 class Unusable(Exception):
-    """Why one image cannot be used: a kind by which like faults are grouped, and the rest of the sentence."""
+    """Why an image cannot be used: a kind by which like faults are grouped, the rest of the sentence, and its level."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, level: Literal["sample", "error"] = "sample") -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind, self.level = kind, level
 
 
 def judge_structure(data: bytes, kind: str) -> None:

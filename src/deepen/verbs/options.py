@@ -42,10 +42,10 @@ def task_module(task: str) -> Any:
 
 
 def groups(task: str, model: str | None = None) -> tuple[type, ...]:
-    """The option dataclasses of a training, for help and parsing: the task's, the network's, the engine's, the data's."""
+    """The option dataclasses of a training: the task's, the network's, the engine's and the data's."""
     module = task_module(task)
-    model = model or module.Options().model
-    return (module.Options, network_group(module.CONTRACT, model), FitOptions, SplitOptions, ReadOptions)
+    chosen: str = model or module.Options().model
+    return (module.Options, network_group(module.CONTRACT, chosen), FitOptions, SplitOptions, ReadOptions)
 
 
 def network_group(contract: str, model: str) -> type:

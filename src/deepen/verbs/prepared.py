@@ -14,6 +14,7 @@ from deepen.data import read as reading
 from deepen.data import split as splitting
 from deepen.data.dataset import Dataset, Schema
 from deepen.engine.task import Task
+from deepen.prepare.image_guard import guarded
 from deepen.prepare.encoded import Encoded
 from deepen.verbs.options import Resolved, task_module
 

@@ -39,10 +39,10 @@ def show(what: str | Path, *, input_shape: tuple[int, ...] = (), outputs: int | 
 def _model(named: names.Named, input_shape: tuple[int, ...], outputs: int | None) -> dict[str, Any]:
     module = importlib.import_module(named.module)
     paper = getattr(module, "PAPER", {}).get(named.name)
-    outputs = outputs or (paper.outputs if paper else OUTPUTS)
+    num_outputs: int = outputs or (paper.outputs if paper else OUTPUTS)
     shape = _shape(named, input_shape or (tuple(paper.inputs) if paper else ()))
-    model = module.build(named.name, shape, outputs)
-    return {"name": named.name, "summary": named.summary, **_described(model, shape, outputs)}
+    model = module.build(named.name, shape, num_outputs)
+    return {"name": named.name, "summary": named.summary, **_described(model, shape, num_outputs)}
 
 
 def _run(folder: Path) -> dict[str, Any]:

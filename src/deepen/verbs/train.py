@@ -114,7 +114,7 @@ def _trained(
             fitted, test = _fit(chosen, prepared, folder, resume, ranks, events)
     except Interrupted:
         save.update(folder, status="interrupted")
-        events.message(f"stopped and saved; go on with: deepen train {task} {data} --out {folder} --resume")
+        events.message(f"stopped and saved; go on with: {_command(task, data, folder)} --resume")
         raise
     except DeepenError:
         save.update(folder, status="failed")
@@ -202,7 +202,7 @@ def _resumed(
         raise OptionError("--resume: expected the run to go on with; name its folder with --out runs/NAME.")
     if not (folder / header.RUN_FILE).exists():
         return folder, chosen
-    said = header.read_header(folder)
+    said: dict[str, Any] = header.read_header(folder)
     if said["task"] != task:
         raise RunError(f"{folder}: is a run of {said['task']}, not of {task}; name the task it was trained for.")
     if said["status"] == "done":
@@ -223,7 +223,8 @@ def _resumed(
 
 
 def _same_data(folder: Path, prepared: Prepared) -> None:
-    before = header.read_header(folder)["data"]["fingerprint"]
+    said: dict[str, Any] = header.read_header(folder)
+    before = said["data"]["fingerprint"]
     if before != prepared.fingerprint:
         raise RunError(
             f"{folder}: was trained on other data than this (fingerprint {before[:12]}, now "

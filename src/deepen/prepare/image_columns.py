@@ -1,0 +1,133 @@
+"""The images of a table's column, one after the other: headers or pixels, by workers or threads, in order."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from deepen.prepare import image_guard
+from deepen.prepare.image_decode import Decoded, Header, Wanted, answer
+from deepen.prepare.image_faults import Unusable
+from deepen.prepare.image_resize import resized
+
+THREADS = 4
+MOST_TOGETHER = 16  # images handed to a thread or worker at once
+BYTES_TOGETHER = 8 << 20
+GREY = (0.299, 0.587, 0.114)
+MISSING = Unusable("image-missing", "has no image; give one or remove the row.")
+State = Mapping[str, Any]
+Image = str | bytes | None  # a path, the bytes of a file, or nothing
+Pixels = tuple[Tensor, tuple[tuple[str, str], ...]]  # [H, W, C] uint8, and (kind, message) of warnings
+
+
+def headers(column: pa.ChunkedArray, max_pixels: int) -> Iterator[tuple[Image, Header | Unusable]]:
+    """(image, its header or why there is none), in order."""
+    yield from _each(values(column), Wanted(max_pixels), lambda found: found, 1)
+
+
+def decoded(column: pa.ChunkedArray, state: State, max_pixels: int) -> Iterator[tuple[Image, Pixels | Unusable]]:
+    """(image, its pixels at the learned size or why there are none), in order."""
+    size, background = tuple(state["size"]), tuple(state["background"])
+    wanted = Wanted(max_pixels, state["channels"], background, 2 * max(size))  # type: ignore[arg-type]
+
+    def fitted(found: Decoded) -> Pixels:
+        return resized(found.pixels, size, state["resize"], background), found.warnings
+
+    yield from _each(values(column), wanted, fitted, size[0] * size[1] * state["channels"])
+
+
+def values(column: pa.ChunkedArray) -> Iterator[Image]:
+    """The column's values, one by one."""
+    for chunk in column.chunks:
+        for value in chunk:
+            yield value.as_py()
+
+
+def array(column: pa.ChunkedArray) -> Tensor:
+    """[N, H, W, C] uint8 over the column's own memory where it is one chunk."""
+    height, width, channels = column.type.shape
+    if len(column) == 0:
+        return torch.empty((0, height, width, channels), dtype=torch.uint8)
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that Arrow's memory is read-only; nothing here writes to it
+        return torch.from_numpy(array.to_numpy_ndarray())
+
+
+def converted(pixels: Tensor, state: State) -> Tensor:
+    """Arrays of another size or number of channels, as when a model answers about data of another kind."""
+    have, want = pixels.shape[-1], state["channels"]
+    if have == 4:
+        alpha = pixels[..., 3:].float() / 255
+        behind = torch.tensor(state["background"], dtype=torch.float32)
+        pixels = (pixels[..., :3] * alpha + behind * (1 - alpha)).round().to(torch.uint8)
+        have = 3
+    if have == 3 and want == 1:
+        pixels = (pixels.float() @ torch.tensor(GREY))[..., None].round().to(torch.uint8)
+    if have == 1 and want == 3:
+        pixels = pixels.expand(*pixels.shape[:-1], 3)
+    return resized(pixels, state["size"], state["resize"], state["background"])
+
+
+def _each(
+    images: Iterator[Image], wanted: Wanted, finish: Callable[[Any], Any], result_bytes: int
+) -> Iterator[tuple[Image, Any]]:
+    """(image, what `finish` makes of its answer, or Unusable), in order, by a few threads, a bounded number ahead."""
+    workers = image_guard.current()
+    num_threads = workers.most if workers else THREADS
+    together = max(1, min(MOST_TOGETHER, BYTES_TOGETHER // result_bytes))
+    waiting: deque[Any] = deque()
+    with ThreadPoolExecutor(num_threads) as pool:
+        try:
+            while True:
+                while len(waiting) < 2 * num_threads and (block := _block(images, together)):
+                    waiting.append((block, pool.submit(_finished, block, wanted, finish)))
+                if not waiting:
+                    return
+                block, future = waiting.popleft()
+                yield from zip(block, future.result(), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _block(images: Iterator[Image], most: int) -> list[Image]:
+    """The next images, fewer than `most` where embedded files are large."""
+    block: list[Image] = []
+    num_bytes = 0
+    for image in islice(images, most):
+        block.append(image)
+        num_bytes += len(image) if isinstance(image, bytes) else 0
+        if num_bytes > BYTES_TOGETHER:
+            break
+    return block
+
+
+def _finished(block: Sequence[Image], wanted: Wanted, finish: Callable[[Any], Any]) -> list[Any]:
+    answers = _answers([image for image in block if image is not None], wanted)
+    results = []
+    for image in block:
+        found = MISSING if image is None else next(answers)
+        results.append(found if isinstance(found, Unusable) else finish(found))
+    return results
+
+
+def _answers(images: list[str | bytes], wanted: Wanted) -> Iterator[Header | Decoded | Unusable]:
+    """By a worker where there is a guard, else by this thread."""
+    workers, done = image_guard.current(), 0
+    if workers is not None:
+        try:
+            for found in workers.answers(images, wanted):
+                yield found
+                done += 1
+        except image_guard.NotStarted:
+            pass  # no process can be started here, so this thread decodes
+    for image in images[done:]:
+        yield answer(image, wanted)

@@ -1,0 +1,148 @@
+"""What is learned about the images of a training table: their size, channels, mean and deviation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from deepen.core.errors import DataError
+from deepen.core.faults import Fault
+from deepen.prepare.image_columns import State, array, converted, decoded, headers
+from deepen.prepare.image_decode import LARGEST_PIXELS, Header
+from deepen.prepare.image_faults import Unusable
+
+DEFAULT_SIZE = 96
+IMAGES_MEASURED = 2_048
+Resize = Literal["crop", "stretch", "pad"]
+
+
+def learn(
+    table: pa.Table,
+    *,
+    faults: list[Fault],
+    image_size: int | tuple[int, int] | None = None,
+    resize: Resize = "crop",
+    channels: int | None = None,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    background: Sequence[int] = (255, 255, 255),
+    max_pixels: int = LARGEST_PIXELS,
+) -> dict[str, Any]:
+    """The state for encoding, from the training table's column `image`; what is given is not learned.
+
+    Images that cannot be read are passed over here and reported by `encode`. Adds a note on the size chosen for files,
+    and warnings for channels that never change. Raises DataError if no image can be read.
+    """
+    column = table.column("image")
+    found = _sizes(column, max_pixels)
+    if not found:
+        raise DataError(_nothing_readable(table, max_pixels))
+    sizes = {(seen.height, seen.width) for seen in found}
+    state: dict[str, Any] = {
+        "size": _chosen_size(column.type, sizes, image_size, faults),
+        "channels": channels or (1 if all(seen.is_grey for seen in found) else 3),
+        "mean": list(mean),
+        "std": list(std),
+        "background": list(background),
+        "resize": resize,
+    }
+    if not (mean and std):
+        measured_mean, measured_std = _measured(column, state, max_pixels, faults)
+        state["mean"], state["std"] = list(mean) or measured_mean, list(std) or measured_std
+    return _checked(state)
+
+
+def _sizes(column: pa.ChunkedArray, max_pixels: int) -> list[Header]:
+    """The headers of all readable images (of an array: the one they share)."""
+    if isinstance(column.type, pa.FixedShapeTensorType):
+        height, width, channels = column.type.shape
+        return [Header(height, width, channels == 1)] if len(column) else []
+    return [found for _, found in headers(column, max_pixels) if isinstance(found, Header)]
+
+
+def _chosen_size(
+    kind: pa.DataType, sizes: set[tuple[int, int]], asked: int | tuple[int, int] | None, faults: list[Fault]
+) -> list[int]:
+    if asked is not None:
+        return [asked, asked] if isinstance(asked, int) else list(asked)
+    height, width = next(iter(sizes))
+    if len(sizes) == 1 and (isinstance(kind, pa.FixedShapeTensorType) or max(height, width) <= DEFAULT_SIZE):
+        return [height, width]
+    what = f"are all {height} x {width} pixels" if len(sizes) == 1 else f"have {len(sizes):,} sizes"
+    message = f"the images {what}, so they are brought to {DEFAULT_SIZE} x {DEFAULT_SIZE}; --image-size changes that."
+    faults.append(Fault("note", "image-size", "", message))
+    return [DEFAULT_SIZE, DEFAULT_SIZE]
+
+
+def _measured(
+    column: pa.ChunkedArray, state: State, max_pixels: int, faults: list[Fault]
+) -> tuple[list[float], list[float]]:
+    """Mean and deviation per channel of pixels in 0 to 1; 1 for the deviation of a channel that never changes."""
+    chosen = np.unique(np.linspace(0, len(column) - 1, min(IMAGES_MEASURED, len(column))).round().astype(np.int64))
+    total, squares, count = np.zeros(state["channels"]), np.zeros(state["channels"]), 0
+    different: set[bytes] = set()
+    for pixels in _some_pixels(column.take(pa.array(chosen)), state, max_pixels):
+        wide = pixels.numpy().reshape(-1, state["channels"]).astype(np.float64)
+        total, squares, count = total + wide.sum(0), squares + (wide**2).sum(0), count + len(wide)
+        if len(different) < 2:
+            different.add(pixels.numpy().tobytes())
+    mean = total / max(count, 1)
+    std = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 0))
+    _warn_constant(std, len(different), len(chosen), faults)
+    std = np.where(std < 1e-6, 255.0, std)
+    return [float(round(value / 255, 6)) for value in mean], [float(round(value / 255, 6)) for value in std]
+
+
+def _warn_constant(std: np.ndarray, num_different: int, num_images: int, faults: list[Fault]) -> None:
+    if num_different == 1 and num_images > 1:
+        faults.append(
+            Fault(
+                "warning",
+                "image-constant",
+                "",
+                "all training images that were looked at are identical; nothing can be learned from them.",
+            )
+        )
+    elif (std < 1e-6).any():
+        channel = int(np.flatnonzero(std < 1e-6)[0])
+        faults.append(
+            Fault(
+                "warning",
+                "image-constant",
+                "",
+                f"channel {channel} has one value in all training images; it is kept as it is.",
+            )
+        )
+
+
+def _some_pixels(images: pa.ChunkedArray, state: State, max_pixels: int) -> Iterator[Tensor]:
+    """The pixels of each readable image, one by one."""
+    if isinstance(images.type, pa.FixedShapeTensorType):
+        yield from converted(array(images), state)
+        return
+    for _, result in decoded(images, state, max_pixels):
+        if not isinstance(result, Unusable):
+            yield result[0]
+
+
+def _checked(state: dict[str, Any]) -> dict[str, Any]:
+    for name in ("mean", "std"):
+        if len(state[name]) != state["channels"]:
+            raise DataError(
+                f"--{name}: {len(state[name])} numbers were given for images of {state['channels']} channels; "
+                "give one each."
+            )
+    if any(value <= 0 for value in state["std"]):
+        raise DataError(f"--std: {state['std']} has a number that is not above 0.")
+    return state
+
+
+def _nothing_readable(table: pa.Table, max_pixels: int) -> str:
+    for row, (_, result) in enumerate(headers(table.column("image"), max_pixels)):
+        if isinstance(result, Unusable):
+            return f"{table.column('source')[row].as_py()}: {result} No other training image can be read either."
+    return "the training table holds no image; give at least a few of each class."
