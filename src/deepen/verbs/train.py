@@ -90,10 +90,9 @@ def train(
         if going_on:
             _same_data(folder, prepared)
             save.sweep(folder)
-            save.update(folder, status="training")
-        else:
+        if not (folder / header.PREPARE_FILE).exists():  # a run that was killed before its first step may lack it
             write_json(folder / header.PREPARE_FILE, prepared.state)
-            save.update(folder, files=(header.PREPARE_FILE,))
+        save.update(folder, status="training", files=(header.PREPARE_FILE,))
         return _trained(task, data, chosen, prepared, folder, going_on, skip_bad, events)
 
 
