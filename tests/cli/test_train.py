@@ -41,8 +41,6 @@ def test_hands_over_options_and_prints_the_folder_last(
     assert keywords == {
         "out": "runs/x",
         "resume": True,
-        "config": None,
-        "skip_bad": False,
         "command": "deepen train image-classification 'my digits' " + " ".join(line[3:]),
         "flags": True,
     }

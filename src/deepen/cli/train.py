@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
+from typing import Any
 
 from deepen.cli.arguments import Arguments, parse, take, wants_help
 from deepen.cli.output import table, write, write_json
@@ -20,6 +21,7 @@ EXAMPLES = (
     "deepen train image-classification digits",
     "deepen train image-classification photos/ --model resnet18 --time 10m",
     "deepen train image-classification photos/ --out runs/mine --resume",
+    "deepen train tabular-regression houses.csv --target price --folds 5",
 )
 
 
@@ -33,6 +35,10 @@ class Own:
     )
     config: str | None = field(default=None, metadata={"help": "a JSON file of options, or another run's folder"})
     skip_bad: bool = field(default=False, metadata={"help": "leave out samples that cannot be used, and count them"})
+    folds: int | None = field(
+        default=None,
+        metadata={"help": "cross-validate: this many runs, each tested on another part of the data", "least": 2},
+    )
     json: bool = field(default=False, metadata={"help": "print the result as one JSON object"})
 
 
@@ -61,24 +67,33 @@ def page(argv: list[str]) -> str:
 
 
 def _train(task: str, data: str, arguments: Arguments, groups: tuple[type, ...], command: str) -> None:
+    own = arguments.values
+    given = arguments.only(fields_of(*groups))
+    shared: dict[str, Any] = {name: own[name] for name in ("out", "resume", "config", "skip_bad") if name in own}
+    shared |= {"events": Terminal(), "command": command, "flags": True}
+    if own.get("folds"):
+        _cross_validate(task, data, given, own, shared)
+        return
     from deepen.verbs.train import train
 
-    own = arguments.values
-    run = train(
-        task,
-        data,
-        arguments.only(fields_of(*groups)),
-        out=own.get("out"),
-        resume=own.get("resume", False),
-        config=own.get("config"),
-        skip_bad=own.get("skip_bad", False),
-        events=Terminal(),
-        command=command,
-        flags=True,
-    )
+    run = train(task, data, given, **shared)
     if own.get("json"):
         write_json({"run": str(run.folder), "metrics": run.metrics})
         return
     if run.metrics:
         write(table(["metric", "value"], list(run.metrics.items())))
     write(str(run.folder))
+
+
+def _cross_validate(task: str, data: str, given: dict[str, Any], own: dict[str, Any], shared: dict[str, Any]) -> None:
+    from deepen.verbs.folds import cross_validate
+
+    result = cross_validate(task, data, given, folds=own["folds"], **shared)
+    if own.get("json"):
+        said = {"metrics": result.metrics, "deviation": result.deviation, "pooled": result.pooled}
+        write_json({"run": str(result.folder), **said, "failed": {str(k): v for k, v in result.failed.items()}})
+        return
+    others = (result.deviation, result.pooled)
+    rows = [(name, value, *(each.get(name) for each in others)) for name, value in result.metrics.items()]
+    write(table(["metric", "mean", "deviation", "pooled"], rows))
+    write(str(result.folder))

@@ -111,11 +111,11 @@ def _block(images: Iterator[Image], most: int) -> list[Image]:
 
 
 def _finished(block: Sequence[Image], wanted: Wanted, finish: Callable[[Any], Any]) -> list[Any]:
+    there = [index for index, image in enumerate(block) if image is not None]
+    results: list[Any] = [MISSING] * len(block)
     answers = _answers([image for image in block if image is not None], wanted)
-    results = []
-    for image in block:
-        found = MISSING if image is None else next(answers)
-        results.append(found if isinstance(found, Unusable) else finish(found))
+    for index, found in zip(there, answers, strict=True):  # to their end: only then a worker is free for others
+        results[index] = found if isinstance(found, Unusable) else finish(found)
     return results
 
 
