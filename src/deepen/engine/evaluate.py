@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from deepen.engine.feed import on_device
 from deepen.engine.task import Metrics, Task
 from deepen.parallel.ranks import Ranks
 from deepen.prepare.encoded import Batch, Encoded
@@ -29,6 +30,7 @@ def evaluate(
     The network is left in the mode it was in.
     """
     metrics = task.metrics()
+    encoded = on_device(encoded, device)
     was_training = model.training
     model.eval()
     with torch.inference_mode():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def fit(
             raise
         raise explained from error
     finally:
+        training.close()
         events.done()
     return loop.fitted()
 
@@ -108,8 +110,9 @@ class _Loop:
         with listening() as wish:
             while training.budget.progress < 1 and not self._out_of_patience():
                 order = training.order()
-                for rows in order[training.position :]:
-                    stop = training.update(rows, wish_to_stop=wish.signal is not None)
+                for rows, following in pairwise([*order[training.position :], None]):
+                    assert rows is not None
+                    stop = training.update(rows, wish_to_stop=wish.signal is not None, following=following)
                     self._plan()
                     self.events.step(training.step, training.budget.progress, self._seconds_left())
                     ended = training.budget.progress >= 1

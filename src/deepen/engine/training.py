@@ -14,6 +14,7 @@ from deepen.core import rng
 from deepen.core.errors import OptionError, TrainingError
 from deepen.engine import budget, optim, schedule
 from deepen.engine.average import MovingAverage
+from deepen.engine.feed import Feeder, on_device
 from deepen.engine.options import FitOptions
 from deepen.engine.task import Task
 from deepen.nn.dropout import drawing_for
@@ -32,7 +33,8 @@ class Training:
     """
 
     def __init__(self, task: Task, train: Encoded, options: FitOptions, *, device: torch.device, ranks: Ranks) -> None:
-        self.task, self.train, self.options, self.device, self.ranks = task, train, options, device, ranks
+        self.task, self.options, self.device, self.ranks = task, options, device, ranks
+        self.train = on_device(train, device)
         torch.manual_seed(rng.key(options.seed, "initialization") % 2**63)
         self.model = place(task.build(), device)
         self.optimizer = optim.build(options.optimizer, self.model)
@@ -50,6 +52,7 @@ class Training:
         self._scaler = _scaler(options, device)
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
         self._recent: deque[tuple[int, np.ndarray, float]] = deque(maxlen=FINITE_CHECK_STEPS)
+        self._feeder = Feeder(task, self.train, options, device)
         self.model.train()
 
     @property
@@ -62,8 +65,10 @@ class Training:
         rows = rng.permutation(self.options.seed, self.epoch, len(self.train))
         return np.array_split(rows, self.steps_per_epoch)
 
-    def update(self, rows: np.ndarray, *, wish_to_stop: bool = False) -> bool:
+    def update(self, rows: np.ndarray, *, wish_to_stop: bool = False, following: np.ndarray | None = None) -> bool:
         """One update from these rows (over all ranks). Returns whether any rank wishes to stop.
+
+        following  the rows of the next update in this epoch, so that making them ready can begin
 
         Raises TrainingError, with the network as it was before, if the loss or the gradient is not finite.
         """
@@ -72,7 +77,7 @@ class Training:
         if self._buffers:
             torch._foreach_copy_(self._saved_buffers, self._buffers)
         self.optimizer.zero_grad(set_to_none=True)
-        loss_sum, count = self._backward(rows)
+        loss_sum, count = self._backward(rows, following)
         loss_sum, count, stop = self._add_ranks(loss_sum, count, wish_to_stop)
         self._scale_gradients(len(rows) / max(count, 1))
         self._apply(loss_sum, rows, rate)
@@ -94,6 +99,10 @@ class Training:
             return
         step, rows, rate = next((entry for entry in self._recent if entry[0] == bad), self._recent[-1])
         self._refuse(step, rows, rate, loss=math.nan, norm=math.nan)
+
+    def close(self) -> None:
+        """Ends what runs beside training."""
+        self._feeder.close()
 
     def state(self) -> dict[str, Any]:
         """Where training stands, JSON-able."""
@@ -128,23 +137,25 @@ class Training:
             self.average.model.load_state_dict(_under("average.", tensors))
         self.loss_sum.copy_(tensors["loss_sum"])
 
-    def _backward(self, rows: np.ndarray) -> tuple[Tensor, int]:
+    def _backward(self, rows: np.ndarray, following: np.ndarray | None) -> tuple[Tensor, int]:
         """This rank's share of the batch, in micro-batches: gradients of the summed loss over the number of rows."""
-        share = np.array_split(rows, self.ranks.size)[self.ranks.rank]
+        batches = self._feeder.take(self.epoch, self.position, self._share(rows))
+        if following is not None:
+            self._feeder.prepare(self.epoch, self.position + 1, self._share(following))
         loss_sum = torch.zeros((), device=self.device)
         count = 0
         draws = Draws(self.options.seed, self.epoch)
-        for part in np.array_split(share, min(self.options.accumulate, max(1, len(share)))):
-            if len(part) == 0:
-                continue
-            batch = self.task.batch(self.train, part, draws).to(self.device)
-            with drawing_for(draws.seed, draws.epoch, part, self.device), self._precision():
+        for batch in batches:
+            with drawing_for(draws.seed, draws.epoch, batch.rows, self.device), self._precision():
                 loss = self.task.loss(self._forward, batch)
             scaled = loss.sum * (1.0 / len(rows))
             (self._scaler.scale(scaled) if self._scaler else scaled).backward()
             loss_sum += loss.sum.detach().float()
             count += batch.count
         return loss_sum, count
+
+    def _share(self, rows: np.ndarray) -> np.ndarray:
+        return np.array_split(rows, self.ranks.size)[self.ranks.rank]
 
     def _add_ranks(self, loss_sum: Tensor, count: int, wish: bool) -> tuple[Tensor, int, bool]:
         if self.ranks.size == 1:

@@ -10,6 +10,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -18,10 +20,14 @@ class Encoded:
     tensors  each [N, ...], over memory that an Arrow table or a cache file may own; never written to
     table    the rows they came from (same order, bad ones left out): `source` names any sample, other columns serve
              the report and whatever is too large to be held as tensors
+    device   where the tensors are; batches are made there
+    is_whole whether the tensors hold all that a batch needs; if not, making one takes long enough for a thread
     """
 
     tensors: Mapping[str, Tensor]
     table: pa.Table
+    device: torch.device = CPU
+    is_whole: bool = True
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -29,6 +35,21 @@ class Encoded:
     def source(self, row: int) -> str:
         """Where the sample of this row came from, as the user knows it."""
         return self.table.column("source")[row].as_py()
+
+    def take(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """Every tensor's entries for these rows, `[B, ...]`, on the tensors' own device."""
+        index = torch.from_numpy(rows).to(self.device)
+        return {name: tensor.index_select(0, index) for name, tensor in self.tensors.items()}
+
+    def num_bytes(self) -> int:
+        """What the tensors take."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+
+    def to(self, device: torch.device) -> Encoded:
+        """The same with its tensors on a device."""
+        if device == self.device:
+            return self
+        return replace(self, tensors={name: t.to(device) for name, t in self.tensors.items()}, device=device)
 
 
 @dataclass(frozen=True)

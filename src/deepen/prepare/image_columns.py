@@ -39,7 +39,9 @@ def decoded(column: pa.ChunkedArray, state: State, max_pixels: int) -> Iterator[
     wanted = Wanted(max_pixels, state["channels"], background, 2 * max(size))  # type: ignore[arg-type]
 
     def fitted(found: Decoded) -> Pixels:
-        return resized(found.pixels, size, state["resize"], background), found.warnings
+        pixels = resized(found.pixels, size, state["resize"], background)
+        is_same = pixels.shape == found.pixels.shape  # then it may be memory that the next image takes
+        return pixels.clone() if is_same else pixels, found.warnings
 
     yield from _each(values(column), wanted, fitted, size[0] * size[1] * state["channels"])
 
@@ -113,21 +115,19 @@ def _block(images: Iterator[Image], most: int) -> list[Image]:
 def _finished(block: Sequence[Image], wanted: Wanted, finish: Callable[[Any], Any]) -> list[Any]:
     there = [index for index, image in enumerate(block) if image is not None]
     results: list[Any] = [MISSING] * len(block)
-    answers = _answers([image for image in block if image is not None], wanted)
-    for index, found in zip(there, answers, strict=True):  # to their end: only then a worker is free for others
-        results[index] = found if isinstance(found, Unusable) else finish(found)
+    found = _found([image for image in block if image is not None], wanted, finish)
+    for index, result in zip(there, found, strict=True):
+        results[index] = result
     return results
 
 
-def _answers(images: list[str | bytes], wanted: Wanted) -> Iterator[Header | Decoded | Unusable]:
+def _found(images: list[str | bytes], wanted: Wanted, finish: Callable[[Any], Any]) -> list[Any]:
     """By a worker where there is a guard, else by this thread."""
-    workers, done = image_guard.current(), 0
-    if workers is not None:
+    workers = image_guard.current()
+    if workers is not None and images:
         try:
-            for found in workers.answers(images, wanted):
-                yield found
-                done += 1
+            return workers.each(images, wanted, finish)
         except image_guard.NotStarted:
             pass  # no process can be started here, so this thread decodes
-    for image in images[done:]:
-        yield answer(image, wanted)
+    answers = (answer(image, wanted) for image in images)
+    return [found if isinstance(found, Unusable) else finish(found) for found in answers]

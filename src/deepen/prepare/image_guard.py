@@ -6,37 +6,49 @@
 Outside of that, and where no process can be started, threads of this process decode. Training reads images again on
 threads: by then each has been decoded once under guard.
 
-A worker that ends has held the first image that it did not answer. That image gets a fault with its name (level error
-for a crash, sample for one that took too long), another worker is started, and decoding goes on, so that all such
-files are found at once.
+A worker writes down in shared memory which image it holds. If it ends, that image gets a fault with its name (level
+error for a crash, sample for one that took too long), another worker is started, and decoding goes on, so that all
+such files are found at once.
+
+Measured on 2 cores: 0.1 s for the start, and then 0 to 20 % more computing than on threads, in the same time.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import mmap
 import os
 import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
 from deepen.core.errors import DataError
 from deepen.prepare.image_decode import Decoded, Header, Wanted
 from deepen.prepare.image_faults import Unusable
-from deepen.prepare.image_worker import MOST_SECONDS, READY
+from deepen.prepare.image_worker import MOST_SECONDS, PIXELS_FROM, READY, SHARED_BYTES
 
 MOST_WORKERS = 4
 MOST_CRASHES = 20
-PIPE_BYTES = 1 << 20
 SECONDS_TO_END = 2.0
-STARTED_BY = "import sys; sys.path[:] = {path!r}; from deepen.prepare.image_worker import main; main()"
+STARTED_BY = "import sys; sys.path[:] = {path!r}; from deepen.prepare.image_worker import main; main({shared})"
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    # memory is kept for the next image: without these two, page faults double the time of a 500 x 333 JPEG
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 28),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 28),
+}
 Answer = Header | Decoded | Unusable
 
 
@@ -45,48 +57,48 @@ class NotStarted(Exception):
 
 
 class Ended(Exception):
-    """A worker ended before it had answered; `code` is what the process returned, -N after signal N."""
+    """A worker ended before it had answered.
 
-    def __init__(self, code: int) -> None:
-        super().__init__(f"worker ended with {code}")
-        self.code = code
+    code   what the process returned, -N after signal N
+    place  which image of the request it held
+    """
+
+    def __init__(self, code: int, place: int) -> None:
+        super().__init__(f"worker ended with {code} over image {place}")
+        self.code, self.place = code, place
 
 
 class Worker:
-    """One process that decodes."""
+    """One process that decodes, and the memory shared with it."""
 
     def __init__(self) -> None:
-        path = [*sys.path, str(Path(__file__).parents[2])]
-        command = [sys.executable, "-I", "-S", "-c", STARTED_BY.format(path=path)]
         try:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                pipesize=PIPE_BYTES,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-                process_group=0,  # Ctrl-C in a terminal is for this process alone
-            )
-        except (OSError, ValueError, TypeError) as error:
+            with _shared_file() as file:
+                os.ftruncate(file.fileno(), SHARED_BYTES)
+                self.shared = mmap.mmap(file.fileno(), SHARED_BYTES)
+                self.process = _started(file.fileno())
+        except (OSError, ValueError) as error:
             raise NotStarted from error
         self._is_ready = False
 
-    def answers(self, images: Sequence[str | bytes], wanted: Wanted) -> Iterator[Answer]:
-        """What is wanted of each image, in order. Raises Ended if the process ended in between."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self._wait_until_ready()
+    def answers(self, images: Sequence[str | bytes], wanted: Wanted) -> list[Answer]:
+        """What is wanted of each image, in order; pixels are good until the next call. Raises Ended or NotStarted."""
+        requests, replies = self.process.stdin, self.process.stdout
+        assert requests is not None and replies is not None
+        if not self._is_ready and replies.readline() != READY:
+            raise NotStarted
+        self._is_ready = True
         said = [image if isinstance(image, str) else len(image) for image in images]
         try:
-            self.process.stdin.write(json.dumps({"wanted": asdict(wanted), "images": said}).encode() + b"\n")
-            for image in images:
-                if isinstance(image, bytes):
-                    self.process.stdin.write(image)
-            self.process.stdin.flush()
+            requests.write(json.dumps({"wanted": asdict(wanted), "images": said}).encode() + b"\n")
+            requests.writelines(image for image in images if isinstance(image, bytes))
+            requests.flush()
         except BrokenPipeError:
-            raise Ended(self.process.wait()) from None
-        for _ in images:
-            yield self._answer()
+            raise self._ended() from None
+        line = replies.readline()
+        if not line.endswith(b"\n"):
+            raise self._ended()
+        return [self._answer(about, replies) for about in json.loads(line)]
 
     def close(self) -> None:
         """Ends the process, by force where it does not end by itself."""
@@ -98,34 +110,44 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        with suppress(BufferError):  # pixels are in use still; the memory goes with the last of them
+            self.shared.close()
 
-    def _wait_until_ready(self) -> None:
-        if not self._is_ready:
-            assert self.process.stdout is not None
-            if self.process.stdout.readline() != READY:
-                raise NotStarted
-            self._is_ready = True
+    def _ended(self) -> Ended:
+        return Ended(self.process.wait(), int.from_bytes(self.shared[:PIXELS_FROM], "little"))
 
-    def _answer(self) -> Answer:
-        stream = self.process.stdout
-        assert stream is not None
-        line = stream.readline()
-        if not line.endswith(b"\n"):
-            raise Ended(self.process.wait())
-        said = json.loads(line)
-        assert "bug" not in said, said["bug"]
-        if "header" in said:
-            return Header(*said["header"])
-        if "unusable" in said:
-            return Unusable(*said["unusable"])
-        pixels = np.empty(said["shape"], np.uint8)
-        view = memoryview(pixels).cast("B")
-        while len(view):
-            count = stream.readinto(view)  # type: ignore[attr-defined]
-            if not count:
-                raise Ended(self.process.wait())
-            view = view[count:]
-        return Decoded(pixels, tuple((kind, message) for kind, message in said["warnings"]))
+    def _answer(self, about: dict[str, Any], replies: IO[bytes]) -> Answer:
+        assert "bug" not in about, about["bug"]
+        if "header" in about:
+            return Header(*about["header"])
+        if "unusable" in about:
+            return Unusable(*about["unusable"])
+        num_bytes = math.prod(about["shape"])
+        flat = np.frombuffer(self.shared, np.uint8, num_bytes, about["at"]) if "at" in about else None
+        if flat is None:
+            flat = np.frombuffer(replies.read(num_bytes), np.uint8)
+            if flat.size < num_bytes:
+                raise self._ended()
+        return Decoded(flat.reshape(about["shape"]), tuple((kind, message) for kind, message in about["warnings"]))
+
+
+def _shared_file() -> IO[bytes]:
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("deepen"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
+
+
+def _started(shared: int) -> subprocess.Popen[bytes]:
+    path = [*sys.path, str(Path(__file__).parents[2])]
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", STARTED_BY.format(path=path, shared=shared)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **ENVIRONMENT},
+        pass_fds=(shared,),
+        process_group=0,  # Ctrl-C in a terminal is for this process alone
+    )
 
 
 class Workers:
@@ -139,31 +161,31 @@ class Workers:
         self._num_crashes = 0
         self._lock = threading.Lock()
 
-    def answers(self, images: Sequence[str | bytes], wanted: Wanted) -> Iterator[Answer]:
-        """What is wanted of each image, in order; those over which a worker ended are Unusable.
+    def each(
+        self, images: Sequence[str | bytes], wanted: Wanted, finish: Callable[[Header | Decoded], Any]
+    ) -> list[Any]:
+        """What `finish` makes of the answer to each image, in order, or Unusable.
+
+        finish  must not keep the pixels themselves
 
         Raises NotStarted where no worker can be started, and DataError after many crashes.
         """
-        done = 0
-        while done < len(images):
-            worker = self._lent()
-            try:
-                for answer in worker.answers(images[done:], wanted):
-                    yield answer
-                    done += 1
-            except NotStarted:
-                self._drop(worker)
-                self.can_start = False
-                raise
-            except Ended as ended:
-                self._drop(worker)
-                yield self._crash(ended.code, images[done])
-                done += 1
-                continue
-            except GeneratorExit:
-                self._drop(worker)  # it would go on to answer what nobody reads
-                raise
-            self._idle.put(worker)
+        worker = self._lent()
+        try:
+            answers = worker.answers(images, wanted)
+            found = [answer if isinstance(answer, Unusable) else finish(answer) for answer in answers]
+        except Ended as ended:
+            self._drop(worker)
+            place = min(ended.place, len(images) - 1)
+            parts = [images[:place], images[place + 1 :]]
+            before, after = (self.each(part, wanted, finish) if part else [] for part in parts)
+            return [*before, self._crash(ended.code, images[place]), *after]
+        except BaseException as error:
+            self._drop(worker)
+            self.can_start &= not isinstance(error, NotStarted)
+            raise
+        self._idle.put(worker)
+        return found
 
     def close(self) -> None:
         """Ends all of them."""
@@ -224,7 +246,7 @@ def guarded() -> Iterator[None]:
         yield
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = Workers(min(MOST_WORKERS, cores))
+    workers = Workers(min(MOST_WORKERS, cores + 1))  # one decodes while another's pixels are resized
     _current.append(workers)
     try:
         yield

@@ -113,23 +113,19 @@ class Task:
             tensors["label"] = _taken(tensors["label"], np.searchsorted(rows, kept))
         if len(kept) < table.num_rows:
             table = table.take(pa.array(kept))
-        return Encoded(tensors, table)
+        return Encoded(tensors, table, is_whole=images.pixels is not None)
 
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
         """Pixels [B, C, H, W] float, augmented where `draws` is given; labels [B] where there are any."""
-        index = torch.from_numpy(rows)
-        if "pixels" in encoded.tensors:
-            pixels = encoded.tensors["pixels"].index_select(0, index)
-        else:
-            pixels = image.pixels_of(encoded.table.column("image"), rows, self.image)
+        tensors = encoded.take(rows)
+        pixels = tensors.pop("pixels", None)
+        if pixels is None:
+            pixels = image.pixels_of(encoded.table.column("image"), rows, self.image).to(encoded.device)
         pixels = pixels.permute(0, 3, 1, 2)  # [B, C, H, W], channels last in memory
         if draws is not None and self.augment:
             numbers = rng.uniform(draws.seed, draws.epoch, rows, self._num_draws, "augment")
-            pixels = augment(pixels, self.augment, torch.from_numpy(numbers))
-        tensors = {"pixels": image.normalized(pixels, self.image)}
-        if "label" in encoded.tensors:
-            tensors["label"] = encoded.tensors["label"].index_select(0, index)
-        return Batch(tensors, len(rows), rows)
+            pixels = augment(pixels, self.augment, torch.from_numpy(numbers).to(encoded.device))
+        return Batch({"pixels": image.normalized(pixels, self.image), **tensors}, len(rows), rows)
 
     def build(self) -> nn.Module:
         """The network for these images and classes. Raises ShapeError if they are too small for it."""

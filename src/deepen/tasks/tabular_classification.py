@@ -93,9 +93,7 @@ class Task:
 
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
         """Numbers [B, F], categories [B, G], and labels [B] where there are any; nothing is random."""
-        index = torch.from_numpy(rows)
-        tensors = {name: tensor.index_select(0, index) for name, tensor in encoded.tensors.items()}
-        return Batch(tensors, len(rows), rows)
+        return Batch(encoded.take(rows), len(rows), rows)
 
     def build(self) -> nn.Module:
         """The network for these columns and classes."""

@@ -16,6 +16,7 @@ from deepen.data.dataset import Dataset
 from deepen.data.read import ReadOptions
 from deepen.engine.evaluate import evaluate as score
 from deepen.parallel.ranks import Alone
+from deepen.prepare.image_guard import guarded
 from deepen.verbs.loaded import Loaded, loaded
 from deepen.verbs.prepared import cut_up, read
 
@@ -74,7 +75,8 @@ def evaluate(
         name = next(name for name in ("test", "all", "val", "train") if name in tables)
         if name == "all" and len(tables) > 1:
             raise DataError(f"{source}: expected one table or a test part.")
-    encoded = model.task.encode(tables[name], name, faults)
+    with guarded():
+        encoded = model.task.encode(tables[name], name, faults)
     refuse(faults, skip_bad=skip_bad)
     if len(encoded) == 0:
         raise DataError(f"{source}: expected samples to evaluate on, but none is usable.", faults)

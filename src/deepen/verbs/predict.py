@@ -18,6 +18,7 @@ from deepen.core.faults import Fault, refuse
 from deepen.data import read as reading
 from deepen.data.read import ReadOptions
 from deepen.engine.evaluate import BATCH_SIZE
+from deepen.prepare.image_guard import guarded
 from deepen.verbs.loaded import Loaded, loaded
 from deepen.verbs.options import task_module
 from deepen.verbs.prepared import TINY
@@ -57,8 +58,9 @@ def answers(
     """The same for a run that is loaded already."""
     found = faults if faults is not None else []
     encoded = []
-    for table in _tables(model, inputs, given, flags, found):
-        encoded.append(model.task.encode(table, "predict", found))
+    with guarded():
+        for table in _tables(model, inputs, given, flags, found):
+            encoded.append(model.task.encode(table, "predict", found))
     refuse(found, skip_bad=skip_bad)
     if not sum(map(len, encoded)):
         raise DataError(f"{inputs[0]}: expected samples to answer for, but there are none.", found)

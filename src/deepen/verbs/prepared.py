@@ -14,8 +14,8 @@ from deepen.data import read as reading
 from deepen.data import split as splitting
 from deepen.data.dataset import Dataset, Schema
 from deepen.engine.task import Task
-from deepen.prepare.image_guard import guarded
 from deepen.prepare.encoded import Encoded
+from deepen.prepare.image_guard import guarded
 from deepen.verbs.options import Resolved, task_module
 
 TINY = "tiny"
@@ -68,12 +68,13 @@ def prepare(task: str, data: str | Path | Dataset, resolved: Resolved, *, skip_b
     dataset, schema = read(task, data, resolved)
     faults = list(dataset.faults)
     try:
-        found = _prepare(module, dataset, schema, resolved, faults)
-        bad = [fault for fault in faults if fault.level == "sample" and fault.row >= 0]
-        if not (skip_bad and bad):
-            return found
-        faults = [*dataset.faults, *bad]
-        return _prepare(module, splitting.without(dataset, found.tables, bad), schema, resolved, faults)
+        with guarded():
+            found = _prepare(module, dataset, schema, resolved, faults)
+            bad = [fault for fault in faults if fault.level == "sample" and fault.row >= 0]
+            if not (skip_bad and bad):
+                return found
+            faults = [*dataset.faults, *bad]
+            return _prepare(module, splitting.without(dataset, found.tables, bad), schema, resolved, faults)
     except DataError as error:
         raise _with(error, faults) from error
 
