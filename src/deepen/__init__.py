@@ -30,6 +30,7 @@ def train(
     resume: bool = False,
     config: str | Path | None = None,
     skip_bad: bool = False,
+    tensorboard: bool = False,
     **options: Any,
 ) -> Run:
     """A trained run, in a new folder under runs/ or in `out`.
@@ -39,6 +40,7 @@ def train(
     resume    go on with the run in `out`
     config    a JSON file of options, or another run's folder
     skip_bad  leaves out samples that cannot be used instead of refusing
+    tensorboard  writes event files into the run, for `tensorboard --logdir`
     options   what `deepen train TASK --help` lists, underscores for dashes: model="resnet18", optimizer={"lr": 0.1}
 
     Raises DataError, OptionError and the like (all DeepenError), each with one clear sentence per fault.
@@ -53,6 +55,7 @@ def train(
         resume=resume,
         config=config,
         skip_bad=skip_bad,
+        tensorboard=tensorboard,
     )
 
 

@@ -42,6 +42,8 @@ LIBRARY_WORDS = (
     "NoneType",
     "object at",
 )
+TINY_MODELS = {"image-classification": "softmax-regression"}
+ONLY_CHECKED = ("split-near-duplicate",)
 MOST_SECONDS = 10.0
 MOST_EXTRA_KIB = 300 * 1024
 SOURCES = {"Linux": "/proc/self/fd"}
@@ -118,6 +120,8 @@ def assert_promises(case: Case, folder: Path) -> None:
     assert check(case, data).out == first.out, "two runs say different things"
     if case.verdict in "EK":
         assert_refused(case, data, folder, first)
+    elif case.task in TINY_MODELS:
+        assert_trained(case, data, folder, first)
     assert listing(folder) == before, "the user's own files were changed"
 
 
@@ -144,6 +148,22 @@ def assert_refused(case: Case, data: Path | str, folder: Path, checked: Outcome)
     places = [entry["place"] for entry in checked.found[LEVEL_OF[case.verdict]]]
     assert first in outcome.err or any(place and place in outcome.err for place in places), (first, outcome.err)
     assert not out.exists(), "a refused training left a folder"
+
+
+def assert_trained(case: Case, data: Path | str, folder: Path, checked: Outcome) -> None:
+    """`train` takes the data, comes to an end, and says the same warnings but for those that only `check` looks for."""
+    out = folder.parent / "run"
+    words = ("--out", out, "--epochs", "1", "--model", TINY_MODELS[case.task], "--device", "cpu", *case.options)
+    outcome = deepen("train", case.task, data, *words)
+    assert outcome.code == 0, outcome.err
+    for word in LIBRARY_WORDS:
+        assert word not in outcome.out + outcome.err, (word, outcome.out + outcome.err)
+    said = json.loads((out / "run.json").read_text("utf-8"))["extra"]["warned"]
+    for entry in checked.found["warnings"]:
+        known = any(entry["sentence"] in text or entry["place"] in text for text in said)
+        assert known or entry["kind"] in ONLY_CHECKED, (entry, said)
+    numbers = (out / "metrics.jsonl").read_text("utf-8")
+    assert "NaN" not in numbers and "Infinity" not in numbers
 
 
 def listing(folder: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import pickle
 import struct
@@ -96,6 +97,72 @@ def damaged_exif() -> bytes:
 
 def broken_profile() -> bytes:
     return saved(Image.fromarray(pixels(1)), "PNG", icc_profile=b"not a profile" * 9)
+
+
+def broken_profile_jpeg() -> bytes:
+    return saved(Image.fromarray(pixels(1)), "JPEG", icc_profile=b"\0\0\xff\xffnot a profile" * 999)
+
+
+def gamma() -> bytes:
+    data = encoded(pixels(1))
+    return data[:33] + chunk(b"gAMA", struct.pack(">I", 1)) + data[33:]
+
+
+def large_metadata(kind: str, size: int) -> bytes:
+    """10 MB beside a picture of 16 x 16: an EXIF block in a WebP or TIFF, text in a PNG."""
+    if kind == "PNG":
+        data = encoded(pixels(1))
+        return data[:33] + chunk(b"tEXt", b"Comment\0" + b"x" * size) + data[33:]
+    exif = Image.Exif()
+    exif[0x010E] = "x" * size
+    return saved(Image.fromarray(pixels(1)), kind, exif=exif)
+
+
+def packed_metadata() -> bytes:
+    """A few kilobytes of compressed text that unpack to 200 MB."""
+    data = encoded(pixels(1))
+    return data[:33] + chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(200 << 20), 1)) + data[33:]
+
+
+def many_texts(count: int) -> bytes:
+    data = encoded(pixels(1))
+    return data[:33] + b"".join(chunk(b"tEXt", b"n\0%d" % index) for index in range(count)) + data[33:]
+
+
+def with_hashes(change: Callable[[Path, list[str]], None]) -> Callable[[Path], Path]:
+    """Photos with a list of their SHA-256 beside them, both of which may be changed."""
+
+    def build(folder: Path) -> Path:
+        root = photos(folder)
+        paths = sorted(root.rglob("*.png"))
+        lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}" for path in paths]
+        change(root, lines)
+        (folder / "hashes.txt").write_text("\n".join(lines) + "\n", "utf-8")
+        return root
+
+    return build
+
+
+def other_content(root: Path, lines: list[str]) -> None:
+    for name in ("cat/3.png", "dog/5.png"):
+        (root / name).write_bytes(encoded(pixels(777)))
+    lines.insert(0, "# made for this test")
+
+
+def gone(root: Path, lines: list[str]) -> None:
+    (root / "dog" / "2.png").unlink()
+
+
+def shorter_list(root: Path, lines: list[str]) -> None:
+    lines.pop()
+
+
+def no_list(root: Path, lines: list[str]) -> None:
+    lines[2] = "cat/2.png 1234"
+
+
+def foreign_list(root: Path, lines: list[str]) -> None:
+    lines[:] = [line.replace("photos/", "other/") for line in lines]
 
 
 def all_the_same(folder: Path) -> Path:
@@ -194,10 +261,29 @@ ALIEN = (
     ("svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
 )
 JPEG = jpeg(1)
+HASHES = ("--hashes", "data/hashes.txt")
 IMAGE_CASES = (
     Case("I01-half", with_file("cut.jpg", half(JPEG, 0.5)), ("cut.jpg: image file is truncated (", "of about"), "K"),
     Case("I01-most", with_file("cut.jpg", half(JPEG, 0.9)), ("cut.jpg: image file is truncated (",), "K"),
     Case("I01-end", with_file("cut.jpg", JPEG[:-2]), ("cut.jpg: image file is truncated (",), "K"),
+    Case(
+        "I02",
+        with_hashes(other_content),
+        ("cat/3.png: content does not match its sha256 (", "dog/5.png: content"),
+        "K",
+        options=HASHES,
+    ),
+    Case(
+        "I02-missing",
+        with_hashes(gone),
+        ("dog/2.png: is listed with its sha256 but does not exist; get it again.",),
+        "K",
+        options=HASHES,
+    ),
+    Case("I02-right", with_hashes(lambda root, lines: None), (), "N", twin=photos, options=HASHES),
+    Case("I02-unlisted", with_hashes(shorter_list), ("dog/7.png: is not listed in",), "W", options=HASHES),
+    Case("I02-list", with_hashes(no_list), ("line 3: 'cat/2.png 1234' is not 64 hex digits",), "E", options=HASHES),
+    Case("I02-other", with_hashes(foreign_list), ("none of its 16 files is one of",), "E", options=HASHES),
     Case("I03", with_file("more.jpg", JPEG + b"x" * 1000), (), "N"),
     Case("I04-crc", with_file("crc.png", bad_crc()), ("crc.png: image file is",), "K"),
     Case("I04-cut", with_file("cut.png", half(encoded(pixels(1)), 0.6)), ("cut.png: image file is truncated",), "K"),
@@ -234,6 +320,15 @@ IMAGE_CASES = (
     Case("I19", all_the_same, ("all training images that were looked at are identical",), "W"),
     Case("I20", mixed, ("have 5 sizes",), "N"),
     Case("I21", with_file("profile.png", broken_profile()), (), "N"),
+    Case("I21-jpeg", with_file("profile.jpg", broken_profile_jpeg()), (), "N"),
+    Case("I21-gamma", with_file("gamma.png", gamma()), (), "N"),
+    *(
+        Case(f"I22-large-{kind}", with_file(f"large.{kind}", large_metadata(kind, 10_000_000)), (), "N")
+        for kind in ("WEBP", "TIFF")
+    ),
+    Case("I22-texts", with_file("texts.png", many_texts(1_000)), (), "N"),
+    Case("I22-large-PNG", with_file("large.png", large_metadata("PNG", 10_000_000)), (), "N"),
+    Case("I22-packed", with_file("packed.png", packed_metadata()), ("packed.png: image file is damaged",), "K"),
     Case("I22-exif", with_file("exif.jpg", damaged_exif()), (), "N"),
     Case("I23-scans", with_file("scans.jpg", many_scans()), ("scans.jpg: is a JPEG of ", "scans; at most 100"), "K"),
     Case(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from tests.faults.harness import Case
 from tests.faults.pictures import cifar, digits, encoded, fill, idx, photos, pixels
@@ -158,6 +161,63 @@ def train_as_val(folder: Path) -> Path:
     return root
 
 
+def scene(seed: int, side: int = 64) -> np.ndarray:
+    """[side, side, 3] uint8: a smooth picture, as photographs are."""
+    values = np.random.default_rng(seed).integers(0, 256, (6, 6, 3)).astype(np.uint8)
+    return np.asarray(Image.fromarray(values).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def scenes(folder: Path) -> Path:
+    root = folder / "photos"
+    for number, (part, name) in enumerate(itertools.product(("train", "test"), ("cat", "dog"))):
+        (root / part / name).mkdir(parents=True)
+        for index in range(8):
+            (root / part / name / f"{index}.png").write_bytes(encoded(scene(100 * number + index)))
+    return root
+
+
+def saved_again(folder: Path) -> Path:
+    root = scenes(folder)
+    (root / "test" / "dog" / "again.jpg").write_bytes(encoded(scene(103), "JPEG", quality=80))
+    return root
+
+
+def called(folder: Path, names: Callable[[str, int], str], count: int = 40) -> Path:
+    """Photos under other names."""
+    root = photos(folder, count=count)
+    for path in sorted(root.rglob("*.png")):
+        path.rename(path.with_name(names(path.parent.name, int(path.stem)) + ".png"))
+    return root
+
+
+PEOPLE = ("anna", "ben", "carla", "dora", "emil", "fritz", "gina", "hans")
+
+
+def people(folder: Path) -> Path:
+    return called(folder, lambda _, number: f"{PEOPLE[number % 8]}_{number // 8:02}")
+
+
+def subjects(folder: Path) -> Path:
+    return called(folder, lambda _, number: f"subject{number % 8:02}-{number // 8}")
+
+
+def numbered(folder: Path) -> Path:
+    return called(folder, lambda _, number: f"IMG_{number:04}")
+
+
+def by_class(folder: Path) -> Path:
+    return called(folder, lambda name, number: f"{name}.{number}")
+
+
+def cameras(folder: Path) -> Path:
+    starts = ("IMG", "DSC", "photo")
+    return called(folder, lambda _, number: f"{starts[number % 3]}_{number:04}")
+
+
+def dated(folder: Path) -> Path:
+    return called(folder, lambda _, number: f"IMG_2030{number % 12 + 1:02}01_{number:06}")
+
+
 NAMES = ("--labels", "data/names.txt")
 LABEL_CASES = (
     Case("L01-high", code_too_high, ("data_batch_1.bin, image 3: label 10 is not one of the 10 classes",), "E"),
@@ -173,6 +233,13 @@ LABEL_CASES = (
     Case("L06", empty_split, ("its test part holds no sample",), "E"),
     Case("L07", unseen_class, ("class 'emu' is in test (1 sample) but never in train",), "W"),
     Case("L08", overlap, ("is the same as", "1 sample of test is in train too"), "W"),
+    Case("L08-near", saved_again, ("again.jpg: looks nearly the same as", "train/dog/3.png in train"), "W"),
+    Case("L08-different", scenes, (), "N"),
+    Case("L09-people", people, ("its name begins with '", "keep them together with --group name-prefix"), "W"),
+    Case("L09-subjects", subjects, ("its name begins with 'subject", "--group name-prefix"), "W"),
+    Case("L09-grouped", people, (), "N", options=("--group", "name-prefix")),
+    Case("L09-column", people, ("--group persons: there is no such column",), "E", options=("--group", "persons")),
+    *(Case(f"L09-{build.__name__}", build, (), "N") for build in (numbered, by_class, cameras, dated)),
     Case("L10", conflicting, ("row 2", "row 18", "cat/0.png"), "K"),
     Case("L11-missing", missing_file, ("row 18", "99.png: does not exist"), "K"),
     Case("L11-unlisted", unlisted, ("1 image in the folder is not listed (cat/0.png)",), "W"),

@@ -75,9 +75,9 @@ def test_workers_and_threads_decode_the_same() -> None:
 
 
 def test_pixels_that_do_not_fit_the_shared_memory_come_beside_it() -> None:
-    contents = [encoded(pixels(row, height=1_700, width=2_100), compress_level=1) for row in range(4)]  # 4 x 10.7 MB
+    contents = [encoded(np.full((2_100, 3_100, 3), row, np.uint8)) for row in range(3)]  # 3 x 19.5 MB
     images = table(contents)
-    state = {**image.learn(table([file_with(0)]), faults=[]), "size": [1_700, 2_100]}
+    state = {**image.learn(table([file_with(0)]), faults=[]), "size": [2_100, 3_100]}
     plain = image.encode(images, state, "train", []).pixels
     with image_guard.guarded():
         guarded = image.encode(images, state, "train", []).pixels

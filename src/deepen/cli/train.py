@@ -35,6 +35,7 @@ class Own:
     )
     config: str | None = field(default=None, metadata={"help": "a JSON file of options, or another run's folder"})
     skip_bad: bool = field(default=False, metadata={"help": "leave out samples that cannot be used, and count them"})
+    tensorboard: bool = field(default=False, metadata={"help": "write event files for TensorBoard into the run"})
     folds: int | None = field(
         default=None,
         metadata={"help": "cross-validate: this many runs, each tested on another part of the data", "least": 2},
@@ -69,7 +70,9 @@ def page(argv: list[str]) -> str:
 def _train(task: str, data: str, arguments: Arguments, groups: tuple[type, ...], command: str) -> None:
     own = arguments.values
     given = arguments.only(fields_of(*groups))
-    shared: dict[str, Any] = {name: own[name] for name in ("out", "resume", "config", "skip_bad") if name in own}
+    shared: dict[str, Any] = {
+        name: own[name] for name in ("out", "resume", "config", "skip_bad", "tensorboard") if name in own
+    }
     shared |= {"events": Terminal(), "command": command, "flags": True}
     if own.get("folds"):
         _cross_validate(task, data, given, own, shared)

@@ -18,17 +18,22 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
+from deepen.core.errors import DataError
 from deepen.core.faults import Fault
+from deepen.core.names import did_you_mean
 from deepen.core.units import plural
-from deepen.data.dataset import Schema
+from deepen.data.dataset import Dataset, Schema
 from deepen.data.split_checks import label_texts
 
 NAME_PREFIX = "name-prefix"
 PREFIX = re.compile(r"(.*?[^\d\W_].*?)[ _.\-]*\d+[a-z]?")
 NUMBERED = re.compile(r"(person|subject|subj|patient|speaker|session|user|sub|ses|pat|p|s|id)[ _\-]?\d+", re.IGNORECASE)
 PLAIN_WORDS = frozenset(
-    "img image images photo photos pic pics picture pict dsc dscn dscf dcim mvi vid wp pxl gopr file scan screenshot "
-    "frame sample train test val valid validation training testing data digit item crop tile patch untitled".split()
+    (
+        *("img", "image", "images", "photo", "photos", "pic", "pics", "picture", "pict", "dsc", "dscn", "dscf", "dcim"),
+        *("mvi", "vid", "wp", "pxl", "gopr", "file", "scan", "screenshot", "frame", "untitled", "data", "item", "crop"),
+        *("sample", "train", "training", "val", "valid", "validation", "test", "testing", "digit", "tile", "patch"),
+    )
 )
 LEAST_SHARE = 0.8
 LEAST_GROUPS = 3
@@ -73,6 +78,23 @@ def warn_name_groups(given: Sequence[str], tables: Mapping[str, pa.Table], schem
             )
             faults.append(Fault("warning", "split-name-group", source, message))
             return
+
+
+def with_groups(dataset: Dataset, group: str) -> Dataset:
+    """The data set whose tables have the column to group by; "name-prefix" is made from the names of image files.
+
+    Raises DataError for another column that is not there, naming the nearest.
+    """
+    tables = dict(dataset.tables)
+    for split, table in tables.items():
+        if group == NAME_PREFIX and group not in table.column_names and _are_files(table):
+            prefixes = [prefix(path) for path in table.column("image").to_pylist()]
+            tables[split] = table.append_column(group, pa.array(prefixes, pa.string()))
+        elif group not in table.column_names:
+            known = [name for name in table.column_names if name not in ("image", "source", "key")]
+            known += [NAME_PREFIX] if _are_files(table) else []
+            raise DataError(f"--group {group}: there is no such column{did_you_mean(group, known)}")
+    return dataset.with_tables(tables)
 
 
 def _suggest_groups(names: Mapping[str, list[str | None]], labels: Mapping[str, list[str | None] | None]) -> bool:

@@ -19,6 +19,8 @@ from types import ModuleType
 from deepen.core.errors import DataError
 from deepen.core.names import nearest
 from deepen.data.dataset import Dataset, Schema
+from deepen.data.hashes import verified
+from deepen.data.name_groups import with_groups
 
 BUILT_IN = ("digits",)
 ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
@@ -40,7 +42,16 @@ class ReadOptions:
         default="", metadata={"help": "a file with one class name per line; no other label is accepted"}
     )
     sheet: str = field(default="", metadata={"help": "the sheet of an Excel file"})
-    group: str = field(default="", metadata={"help": "a column whose equal values stay in one split"})
+    group: str = field(
+        default="",
+        metadata={
+            "help": "a column whose equal values stay in one split; name-prefix: the names of image files up to "
+            "their last number"
+        },
+    )
+    hashes: str = field(
+        default="", metadata={"help": "a list of SHA-256 as sha256sum writes it; files that differ are bad samples"}
+    )
     columns: tuple[str, ...] = field(default=(), metadata={"help": "the columns to learn from; all if not given"})
     strict: bool = field(default=False, metadata={"help": "refuse what is otherwise a warning about labels"})
     targets_needed: bool = field(default=True, metadata={"internal": True})  # whether a missing target is a fault
@@ -54,15 +65,10 @@ def read(what: str | Path, schema: Schema, options: ReadOptions | None = None) -
     """
     options = options or ReadOptions()
     path = Path(what)
-    if not _exists(path):
-        if str(what) in BUILT_IN and str(what) in schema.readers:
-            return _reader(str(what)).read(path, options)
-        raise DataError(_missing(path, schema))
-    for name in schema.readers:
-        reader = _reader(name)
-        if name not in BUILT_IN and reader.recognizes(path):
-            return reader.read(path, options)
-    raise DataError(_nothing_fits(path, schema))
+    dataset = _found(path, schema, options)
+    if options.hashes:
+        dataset = verified(dataset, path, Path(options.hashes))
+    return with_groups(dataset, options.group) if options.group and options.targets_needed else dataset
 
 
 def short_name(path: Path) -> str:
@@ -77,6 +83,19 @@ def short_name(path: Path) -> str:
 def shortened(name: str) -> str:
     """A name short enough for a message."""
     return name if len(name) <= NAME_SHOWN else f"{name[: NAME_SHOWN // 2]}...{name[-NAME_SHOWN // 2 :]}"
+
+
+def _found(path: Path, schema: Schema, options: ReadOptions) -> Dataset:
+    """What the first reader makes of it that recognizes it."""
+    if not _exists(path):
+        if str(path) in BUILT_IN and str(path) in schema.readers:
+            return _reader(str(path)).read(path, options)
+        raise DataError(_missing(path, schema))
+    for name in schema.readers:
+        reader = _reader(name)
+        if name not in BUILT_IN and reader.recognizes(path):
+            return reader.read(path, options)
+    raise DataError(_nothing_fits(path, schema))
 
 
 def _reader(name: str) -> ModuleType:

@@ -22,7 +22,7 @@ from deepen.core import rng
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.core.units import plural
-from deepen.data import split_checks
+from deepen.data import name_groups, split_checks
 from deepen.data.dataset import SPLITS, Dataset, Schema
 
 VAL_SHARE = 0.1
@@ -79,6 +79,7 @@ def split(
         tables = {name: _left(table, doubtful) for name, table in tables.items()}
     parts = _cut(tables, schema, seed, val, test, max_val)
     split_checks.warn_classes(parts.tables, schema, faults)
+    name_groups.warn_name_groups(list(tables), parts.tables, schema, faults)
     if "val" in tables and "test" not in tables:
         faults.append(
             Fault(

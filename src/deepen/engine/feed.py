@@ -36,10 +36,8 @@ class Feeder:
         epoch, position  which step of training it is, by which one made ahead is known
         """
         ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[0] == (epoch, position):
-            batches = ahead[1].result()
-        else:
-            batches = self._made(epoch, rows)
+        is_ready = ahead is not None and ahead[0] == (epoch, position)
+        batches = ahead[1].result() if ahead is not None and is_ready else self._made(epoch, rows)
         return [batch.to(self._device) for batch in batches]
 
     def prepare(self, epoch: int, position: int, rows: np.ndarray) -> None:

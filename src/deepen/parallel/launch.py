@@ -28,6 +28,11 @@ def under_torchrun() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
+def is_first() -> bool:
+    """Whether this process is rank 0, or not one of several."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 @contextmanager
 def group(num: int, device_type: str, other: Callable[[Ranks, Any], None], arguments: Any) -> Iterator[Ranks]:
     """This process as rank 0 of `num` on this machine; the others run `other` and end with the block.
@@ -39,8 +44,11 @@ def group(num: int, device_type: str, other: Callable[[Ranks, Any], None], argum
     Raises RunError, with the other's own sentence where it had one, if another rank fails.
     """
     if under_torchrun():
-        yield _joined(device_type)
-        dist.destroy_process_group()
+        try:
+            yield _joined(device_type)
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
         return
     if num == 1:
         yield Alone()

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
+from deepen.core.memory import available_bytes
 from deepen.prepare import cache
 from deepen.prepare.image_columns import State, array, converted, decoded
 from deepen.prepare.image_decode import LARGEST_PIXELS
@@ -66,21 +67,22 @@ def encode(
     faults: list[Fault],
     *,
     max_pixels: int = LARGEST_PIXELS,
-    budget_bytes: int = BUDGET_BYTES,
+    budget_bytes: int | None = None,
     use_cache: bool = True,
 ) -> EncodedImages:
     """All images of a table at the learned size; unusable ones are left out as faults of level sample.
 
-    Pixel arrays of the learned size are not copied. Files are decoded on threads, once: their pixels are kept in a
-    cache file named by the content of the images and the options. Over the budget every image is still decoded
-    once, so that all faults are known before training, but the pixels are not kept.
+    Pixel arrays of the learned size are not copied. Files are decoded once, by workers or threads: their pixels are
+    kept in a cache file named by the content of the images and the options. Over the budget (2 GiB, or a quarter of
+    the memory that is free) every image is still decoded once, so that all faults are known before training, but the
+    pixels are not kept.
     """
     column = table.column("image")
     if isinstance(column.type, pa.FixedShapeTensorType):
         pixels = converted(array(column), state)
         return EncodedImages(pixels, np.arange(table.num_rows))
     num_bytes = table.num_rows * int(np.prod(state["size"])) * state["channels"]
-    if num_bytes > budget_bytes:
+    if num_bytes > (_budget() if budget_bytes is None else budget_bytes):
         kept = _decoded(table, state, split, faults, max_pixels, None)
         return EncodedImages(None, kept)
     name = (
@@ -158,6 +160,12 @@ def encode_png(pixels: Tensor | np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[-1] == 1 else array)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _budget() -> int:
+    """How many bytes of pixels are held in memory."""
+    free = available_bytes()
+    return BUDGET_BYTES if free is None else min(BUDGET_BYTES, free // 4)
 
 
 def _filled(

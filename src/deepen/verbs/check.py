@@ -10,6 +10,7 @@ from typing import Any
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.data.dataset import Dataset
+from deepen.prepare.near_duplicates import warn_near_duplicates
 from deepen.verbs.options import resolved
 from deepen.verbs.prepared import base_options, prepare
 
@@ -45,6 +46,8 @@ def check(
 ) -> CheckResult:
     """Goes the way of `train` up to the first step, and returns every fault instead of refusing.
 
+    Beyond that, it looks for pictures in val and test that are nearly the same as one in train.
+
     Raises OptionError for wrong options; faults of the data are never raised.
     """
     chosen = resolved(task, given or {}, config, flags=flags, base=base_options(task, data))
@@ -53,5 +56,6 @@ def check(
     except DataError as error:
         faults = error.faults or (Fault("error", "data", "", str(error)),)
         return CheckResult("", "", {}, faults)
+    warn_near_duplicates(found.encoded, found.faults)
     counts = {name: len(encoded) for name, encoded in found.encoded.items()}
     return CheckResult(found.dataset.layout, found.split, counts, tuple(found.faults))

@@ -59,7 +59,7 @@ def evaluate(
     model = loaded(run)
     own = data is None
     source = model.header["data"]["path"] if data is None else data
-    chosen = _with_reading(model, given or {}, flags)
+    chosen = _with_reading(model, given or {}, flags, own=own)
     dataset, schema = read(model.header["task"], source, chosen)
     faults = list(dataset.faults)
     if own or str(source) == "tiny":
@@ -90,8 +90,10 @@ def intervals_of(metrics: Any) -> dict[str, tuple[float, float]]:
     return {name: (low, high) for name, (low, high) in metrics.intervals().items()}
 
 
-def _with_reading(model: Loaded, given: Mapping[str, Any], flags: bool) -> Any:
-    """The run's options with other reading options."""
+def _with_reading(model: Loaded, given: Mapping[str, Any], flags: bool, *, own: bool) -> Any:
+    """The run's options with other reading options; those about its own files do not hold for other data."""
     fields = option_rules.fields_of(ReadOptions)
     values = option_rules.resolve(fields, given, flags=flags)
+    if not own:
+        values = {"group": "", "hashes": "", **values}
     return dataclasses.replace(model.options, read=dataclasses.replace(model.options.read, **values))

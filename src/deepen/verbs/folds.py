@@ -66,6 +66,7 @@ def cross_validate(
     config: str | Path | None = None,
     skip_bad: bool = False,
     events: Events | None = None,
+    tensorboard: bool = False,
     command: str = "",
     flags: bool = False,
 ) -> FoldsResult:
@@ -96,6 +97,7 @@ def cross_validate(
                 config=config,
                 skip_bad=skip_bad,
                 events=events,
+                tensorboard=tensorboard,
                 command=command,
                 flags=flags,
             )

@@ -80,7 +80,7 @@ def _tables(
     module = task_module(model.header["task"])
     schema = module.schema(model.options.task)
     values = option_rules.resolve(option_rules.fields_of(ReadOptions), given, flags=flags)
-    options = dataclasses.replace(model.options.read, **{"targets_needed": False, **values})
+    options = dataclasses.replace(model.options.read, **{"targets_needed": False, "group": "", "hashes": "", **values})
     if [str(each) for each in inputs] == [TINY]:
         datasets = [module.TINY.make(model.options.fit.seed)]
     else:

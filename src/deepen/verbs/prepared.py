@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ def read(task: str, data: str | Path | Dataset, resolved: Resolved) -> tuple[Dat
     """The raw data of a task: a data set already read, "tiny", a built-in name, or a path."""
     module = task_module(task)
     schema = module.schema(resolved.task)
+    if resolved.read.group:
+        schema = replace(schema, group=resolved.read.group)
     if isinstance(data, Dataset):
         return data, schema
     if str(data) == TINY:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from deepen.bundle import checkpoint, header, save
+from deepen.bundle import checkpoint, header, records, save
 from deepen.core.errors import DeepenError, OptionError, RunError
 from deepen.core.faults import grouped, refuse
 from deepen.core.files import write_json
@@ -24,6 +24,7 @@ from deepen.engine.signals import Interrupted
 from deepen.parallel import launch
 from deepen.parallel.ranks import Ranks
 from deepen.verbs import environment
+from deepen.verbs.board import Board
 from deepen.verbs.options import BUDGETS, Resolved, rebuilt, resolved, with_epochs
 from deepen.verbs.prepared import Prepared, base_options, prepare
 from deepen.verbs.reported import main_split, write_report
@@ -41,11 +42,7 @@ class _Order:
     task: str
     data: str | Path | Dataset
     options: dict[str, Any]
-    stated: frozenset[str]
-    folder: str
-    resume: bool
     skip_bad: bool
-    fingerprint: str
 
 
 def train(
@@ -58,6 +55,7 @@ def train(
     config: str | Path | None = None,
     skip_bad: bool = False,
     events: Events | None = None,
+    tensorboard: bool = False,
     command: str = "",
     flags: bool = False,
 ) -> Run:
@@ -70,9 +68,12 @@ def train(
     resume   go on with the run in `out` where its newest checkpoint stands
     command  what to write down as the command that made this run
 
-    Raises OptionError, DataError, RunError or TrainingError; Interrupted after a signal, with everything saved.
+    Started by torchrun, every rank calls this with the same arguments; rank 0 writes and speaks, in a folder that all
+    ranks can read. Raises OptionError, DataError, RunError or TrainingError; Interrupted after a signal, with
+    everything saved.
     """
-    events = events or Silent()
+    follows = launch.under_torchrun() and not launch.is_first()
+    events = Silent() if follows or events is None else events
     chosen = resolved(task, given or {}, config, flags=flags, base=base_options(task, data))
     folder = Path(out) if out is not None else None
     if resume:
@@ -80,6 +81,9 @@ def train(
     _set_threads(chosen)
     prepared = _accepted(task, data, chosen, skip_bad, events)
     chosen = _budgeted(chosen, prepared)
+    if follows:
+        with launch.group(1, choose_device(chosen.fit.device).type, _other_rank, None) as ranks:
+            return Run(_follow(chosen, prepared, ranks))
     if folder is None:
         folder = save.free_name(Path("runs"), f"{prepared.dataset.name}-{chosen.task.model}")
     going_on = resume and (folder / header.RUN_FILE).exists()
@@ -93,6 +97,8 @@ def train(
         if not (folder / header.PREPARE_FILE).exists():  # a run that was killed before its first step may lack it
             write_json(folder / header.PREPARE_FILE, prepared.state)
         save.update(folder, status="training", files=(header.PREPARE_FILE,))
+        if tensorboard:
+            events = Board(events, folder, first_step=_last_step(folder) + 1)
         return _trained(task, data, chosen, prepared, folder, going_on, skip_bad, events)
 
 
@@ -106,11 +112,15 @@ def _trained(
     skip_bad: bool,
     events: Events,
 ) -> Run:
-    order = _Order(task, data, chosen.flat, chosen.stated, str(folder), resume, skip_bad, prepared.fingerprint)
+    order = _Order(task, data, chosen.flat, skip_bad)
     device = choose_device(chosen.fit.device)
     try:
         with launch.group(chosen.fit.devices, device.type, _other_rank, order) as ranks:
-            fitted, test = _fit(chosen, prepared, folder, resume, ranks, events)
+            ranks.from_first({"folder": str(folder), "resume": resume, "fingerprint": prepared.fingerprint})
+            fitted, scored = _fit(chosen, prepared, folder, resume, ranks, events)
+            run = _finished(chosen, prepared, folder, fitted, scored, events)
+            ranks.wait()
+            return run
     except Interrupted:
         save.update(folder, status="interrupted")
         events.message(f"stopped and saved; go on with: {_command(task, data, folder)} --resume")
@@ -118,7 +128,6 @@ def _trained(
     except DeepenError:
         save.update(folder, status="failed")
         raise
-    return _finished(chosen, prepared, folder, fitted, test, events)
 
 
 def _fit(
@@ -152,9 +161,17 @@ def _other_rank(ranks: Ranks, order: _Order) -> None:
     chosen = rebuilt(order.task, order.options)
     _set_threads(chosen)
     prepared = _accepted(order.task, order.data, chosen, order.skip_bad, Silent())
-    if prepared.fingerprint != order.fingerprint:
+    _follow(chosen, prepared, ranks)
+
+
+def _follow(chosen: Resolved, prepared: Prepared, ranks: Ranks) -> Path:
+    """Trains along with rank 0, which says where the run stands."""
+    said = ranks.from_first(None)
+    if prepared.fingerprint != said["fingerprint"]:
         raise RunError(f"rank {ranks.rank}: expected the data that rank 0 read, but it differs; use one copy of it.")
-    _fit(chosen, prepared, Path(order.folder), order.resume, ranks, Silent())
+    _fit(chosen, prepared, Path(said["folder"]), said["resume"], ranks, Silent())
+    ranks.wait()
+    return Path(said["folder"])
 
 
 def _finished(
@@ -279,6 +296,11 @@ def _set_threads(chosen: Resolved) -> None:
 
 def _numbers(result: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in result.items()}
+
+
+def _last_step(folder: Path) -> int:
+    records_before = records.read_metrics(folder)
+    return int(records_before[-1]["step"]) if records_before else 0  # type: ignore[call-overload]
 
 
 def _command(task: str, data: str | Path | Dataset, folder: Path) -> str:
