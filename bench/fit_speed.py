@@ -74,7 +74,7 @@ def _table(times: Mapping[str, Sequence[float]], steps: int, steps_per_epoch: in
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.fit_speed", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.fit_speed", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", nargs="?", help="the folder of Fashion-MNIST")
     parser.add_argument("--models", nargs="+", default=["lenet", "wren"], help="deepen's networks")
     parser.add_argument("--rounds", type=int, default=7)

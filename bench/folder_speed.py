@@ -134,7 +134,9 @@ def _table(times: dict[str, list[float]], counts: dict[str, int]) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.folder_speed", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.folder_speed", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; default: its own choice")

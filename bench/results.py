@@ -171,7 +171,7 @@ def _spread(values: list[float]) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.results", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.results", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", help=", ".join(command.name for command in COMMANDS))
     parser.add_argument("--only", help="the same as one NAME")
     parser.add_argument("--seeds", default="0", help="such as 0,1,2")

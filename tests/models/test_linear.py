@@ -50,7 +50,7 @@ def test_least_squares_is_found():
 
     optimizer.step(closure)
     assert torch.allclose(net.output.weight, w.T, atol=1e-3)
-    assert float(net.output.bias) == pytest.approx(4.0, abs=1e-3)
+    assert net.output.bias.item() == pytest.approx(4.0, abs=1e-3)
 
 
 def test_embedding_option_reaches_the_features():

@@ -17,7 +17,7 @@ from PIL import Image
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.data.dataset import content_key
-from deepen.prepare import cache, image
+from deepen.prepare import cache, image, image_decode
 from deepen.prepare.image_decode import Unusable, decode, header
 from deepen.prepare.image_resize import resized
 
@@ -113,6 +113,28 @@ def test_the_same_pixels_in_another_format_are_the_same(kind: str, channels: int
     """P7."""
     pixels = noise(3, channels=channels)
     assert np.array_equal(decode(saved(pixels, kind), channels=channels).pixels, pixels)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("least_size", [0, 40, 16])
+@pytest.mark.parametrize("end", [0, 1, 300])
+def test_simplejpeg_and_pillow_decode_the_same(
+    mode: str, least_size: int, end: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("simplejpeg")
+    buffer = io.BytesIO()
+    Image.fromarray(noise(2, 167, 131)).convert(mode).save(buffer, "JPEG", quality=80)
+    data = buffer.getvalue()[: -end or None]  # some cut: the sentence then is the same, too
+    found = []
+    for module in (image_decode.simplejpeg, None):
+        monkeypatch.setattr(image_decode, "simplejpeg", module)
+        try:
+            found.append(decode(data, channels=3, least_size=least_size).pixels)
+        except Unusable as reason:
+            found.append(np.frombuffer(str(reason).encode(), np.uint8))
+    assert found[0].shape == found[1].shape
+    assert np.abs(found[0].astype(int) - found[1]).max() <= 2  # 0 where both were built with one libjpeg-turbo
+    assert (found[0].ndim == 1) == bool(end)
 
 
 TURNED: dict[int, Callable[[np.ndarray], np.ndarray]] = {

@@ -73,7 +73,7 @@ def has_checkpoint(folder: Path | str) -> bool:
 def _folder(folder: Path) -> Path:
     inner = folder / CHECKPOINT_FOLDER
     try:
-        os.makedirs(inner, exist_ok=True)
+        inner.mkdir(exist_ok=True)  # not its parents: a run folder that was removed meanwhile must not half come back
     except OSError as error:
         raise file_error(error, inner) from error
     if inner.is_symlink():
@@ -92,7 +92,10 @@ def _names(inner: Path) -> list[str]:
 def _remove_old(inner: Path, *, keep: str) -> None:
     names = [name for name in _names(inner) if name != keep]
     for name in names[KEPT - 1 :]:
-        (inner / name).unlink(missing_ok=True)
+        try:
+            (inner / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise file_error(error, inner / name, doing="remove") from error
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:

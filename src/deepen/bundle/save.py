@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -49,6 +50,20 @@ def plain_name(text: str) -> str:
     """
     kept = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in text)
     return kept.strip(".-")[:MAX_NAME].rstrip(".-") or "run"
+
+
+def check_free(folder: Path | str) -> None:
+    """Raises what `create` would, as far as it can be seen without writing anything, before data is read for long."""
+    folder = Path(folder)
+    _check_place(folder)
+    try:
+        if folder.exists():
+            _check_content(folder, replace=False)
+        standing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not os.access(standing, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise file_error(error, folder) from error
 
 
 def create(folder: Path | str, header: Mapping[str, object], *, replace: bool = False) -> None:

@@ -69,8 +69,7 @@ def guarded(call: Callable[[], int]) -> int:
         complain("terminated.")
         return errors.EXIT_TERMINATED
     except MemoryError:
-        complain("out of memory; a smaller --batch-size or a smaller model needs less.")
-        return errors.EXIT_USER
+        return _out_of_memory()
     except Exception as error:
         return _unexpected(error)
     except BaseException as error:
@@ -122,10 +121,17 @@ def _unexpected(error: Exception) -> int:
         place = f"{error.filename}: " if error.filename else ""
         complain(f"{place}the system refuses: {(error.strerror or str(error)).lower()}.")
         return errors.EXIT_USER
+    if isinstance(error, RuntimeError) and "allocate memory" in str(error):  # PyTorch's own word for it
+        return _out_of_memory()
     complain(REPORT)
     command = " ".join(["deepen", *sys.argv[1:]])
     say(f"{command}\ndeepen {__version__}, Python {sys.version.split()[0]}\n{traceback.format_exc().rstrip()}")
     return errors.EXIT_OURS
+
+
+def _out_of_memory() -> int:
+    complain("out of memory; a smaller --batch-size or a smaller model needs less.")
+    return errors.EXIT_USER
 
 
 def _stopped(error: BaseException) -> int:

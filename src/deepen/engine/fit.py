@@ -78,14 +78,14 @@ def fit(
     Raises TrainingError if training cannot go on, and Interrupted, after saving, when a signal asked to stop.
     """
     device, ranks, events = device or torch.device("cpu"), ranks or Alone(), events or Silent()
-    training = Training(task, train, options, device=device, ranks=ranks)
+    training = _started(task, train, options, device, ranks)
     loop = _Loop(training, val, folder if ranks.rank == 0 else None, events)
     if resume and folder is not None:
         loop.restore(*checkpoint.load_checkpoint(folder))
     try:
         loop.run()
     except (RuntimeError, MemoryError) as error:
-        explained = _explained(error, options)
+        explained = _explained(error, options, min(options.batch_size, len(train)))
         if explained is None:
             raise
         raise explained from error
@@ -93,6 +93,17 @@ def fit(
         training.close()
         events.done()
     return loop.fitted()
+
+
+def _started(task: Task, train: Encoded, options: FitOptions, device: torch.device, ranks: Ranks) -> Training:
+    try:
+        return Training(task, train, options, device=device, ranks=ranks)
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error) and "overflow" not in str(error).lower():
+            raise
+        raise TrainingError(
+            "--model: the network needs more memory than there is; choose a smaller one, or smaller --network options."
+        ) from error
 
 
 class _Loop:
@@ -264,12 +275,15 @@ def _rounded(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _explained(error: BaseException, options: FitOptions) -> TrainingError | None:
-    text = str(error)
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in text:
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
+
+
+def _explained(error: BaseException, options: FitOptions, num_rows: int) -> TrainingError | None:
+    if _is_out_of_memory(error):
         return TrainingError(
             f"--batch-size {options.batch_size}: a step needs more memory than there is; "
-            f"try --batch-size {max(1, options.batch_size // 2)}, or the same batch with --accumulate "
+            f"try --batch-size {max(1, num_rows // 2)}, or the same batch with --accumulate "
             f"{options.accumulate * 2}."
         )
     return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from deepen.core.units import seconds
+
 
 @dataclass(frozen=True)
 class OptimizerOptions:
@@ -82,3 +84,9 @@ class FitOptions:
     )
     threads: int | None = field(default=None, metadata={"help": "CPU threads; default: all cores", "least": 1})
     seed: int = field(default=0, metadata={"help": "of initialization, order, splits and augmentation", "least": 0})
+
+    def __post_init__(self) -> None:
+        """Raises OptionError for what is no duration, before any data is read."""
+        seconds(self.checkpoint_every, name="--checkpoint-every")
+        if self.time is not None:
+            seconds(self.time, name="--time")

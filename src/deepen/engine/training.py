@@ -175,21 +175,21 @@ class Training:
             self._scaler.unscale_(self.optimizer)
         if ratio != 1.0:
             torch._foreach_mul_(gradients, ratio)
-        self.grad_norm = torch.nn.utils.get_total_norm(gradients)
+        self.grad_norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self.options.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self._trainable, self.options.clip_norm, self.grad_norm)
 
     def _apply(self, loss_sum: Tensor, rows: np.ndarray, rate: float) -> None:
         """The optimizer's step, left out where loss or gradient is not finite."""
-        bad = ~(torch.isfinite(loss_sum) & (torch.isfinite(self.grad_norm) | (self._scaler is not None)))
-        self._recent.append((self.step + 1, rows, rate))
         if self.device.type == "cpu":
-            if bad:
-                self._restore_buffers(bad)
-                mean = float(loss_sum) / len(rows)
-                self._refuse(self.step + 1, rows, rate, loss=mean, norm=float(self.grad_norm))
+            loss, norm = float(loss_sum), float(self.grad_norm)
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                self._restore_buffers(torch.tensor(True))
+                self._refuse(self.step + 1, rows, rate, loss=loss / len(rows), norm=norm)
             self.optimizer.step()
             return
+        bad = ~(torch.isfinite(loss_sum) & (torch.isfinite(self.grad_norm) | (self._scaler is not None)))
+        self._recent.append((self.step + 1, rows, rate))
         self._restore_buffers(bad)
         self._first_bad = torch.where(bad & (self._first_bad < 0), self.step + 1, self._first_bad)
         if self._scaler:

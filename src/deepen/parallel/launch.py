@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +22,7 @@ from deepen.parallel.ranks import Alone, Group, Ranks
 
 TIMEOUT = timedelta(minutes=5)
 GRACE_SECONDS = 10.0
+EXIT_LOST = 3  # of a rank that ended because another one did
 
 
 def under_torchrun() -> bool:
@@ -56,12 +58,13 @@ def group(num: int, device_type: str, other: Callable[[Ranks, Any], None], argum
     with tempfile.TemporaryDirectory(prefix="deepen-ranks-") as folder:
         children = _started(num, device_type, other, arguments, folder)
         try:
+            _wait_for(children, folder)
             meet(0, num, device_type, folder)
             yield Group(_device(device_type, 0))
             for child in children:
                 child.join(GRACE_SECONDS)
         except RuntimeError as error:
-            raise _first_failure(folder, children) or error from error
+            raise _first_failure(folder, children) or _silence(error) or error from error
         finally:
             if dist.is_initialized():
                 dist.destroy_process_group()
@@ -100,17 +103,35 @@ def _started(num: int, device_type: str, other: Callable, arguments: Any, folder
     return children
 
 
+def _wait_for(children: list[Any], folder: str) -> None:
+    """Returns when every process is about to join; in the group's own waiting, one that never comes costs minutes."""
+    while not all(Path(folder, f"here-{rank}").exists() for rank in range(1, len(children) + 1)):
+        if any(child.exitcode is not None for child in children):
+            raise RuntimeError("a rank ended before it joined")
+        time.sleep(0.02)
+
+
 def _other_rank(rank: int, num: int, device_type: str, other: Callable, arguments: Any, folder: str) -> None:
     """What another process does: joins, works, and leaves its sentence behind if it fails."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to all; rank 0 decides for all
     try:
+        Path(folder, f"here-{rank}").touch()
         meet(rank, num, device_type, folder)
         other(Group(_device(device_type, rank)), arguments)
     except DeepenError as error:
         _leave(folder, rank, type(error).__name__, str(error))
         raise SystemExit(2) from error
+    except RuntimeError as error:
+        if not _is_loss(error):
+            raise
+        raise SystemExit(EXIT_LOST) from error  # the rank that was lost is the cause, not this one
+
+
+def _is_loss(error: RuntimeError) -> bool:
+    """Whether the error says that another rank does not answer any more."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def _leave(folder: str, rank: int, kind: str, text: str) -> None:
@@ -124,12 +145,21 @@ def _first_failure(folder: str, children: list[Any]) -> DeepenError | None:
         left = json.loads(path.read_text("utf-8"))
         return getattr(errors, left["kind"], RunError)(left["text"])
     for rank, child in enumerate(children, start=1):
-        if child.exitcode not in (0, None):
+        if child.exitcode not in (0, None, EXIT_LOST):
             return RunError(
                 f"rank {rank}: expected to train to the end, but its process (pid {child.pid}) ended with "
                 f"{child.exitcode}; go on from the newest checkpoint with --resume."
             )
     return None
+
+
+def _silence(error: RuntimeError) -> DeepenError | None:
+    if not _is_loss(error):
+        return None
+    return RunError(
+        f"a rank does not answer any more, though its process lives (waited up to {TIMEOUT.seconds // 60} minutes); "
+        "go on from the newest checkpoint with --resume."
+    )
 
 
 def _end(children: list[Any]) -> None:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from deepen.core.errors import DeepenError
 from deepen.core.faults import Fault
-from deepen.core.files import atomic_write
+from deepen.core.files import atomic_write, sweep
 
 VERSION = 1
 MAGIC = b"deepen\x00\x01"
@@ -120,6 +120,7 @@ def store(
     text = json.dumps(header).encode()
     try:
         place.mkdir(parents=True, exist_ok=True)
+        sweep(place)  # what killed writers left
         with atomic_write(place / (name + ENDING), num_bytes=content.nbytes + len(text)) as file:
             file.write(MAGIC + len(text).to_bytes(8, "little") + zlib.crc32(text).to_bytes(4, "little"))
             file.write(text)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,7 @@ def encode(
     if isinstance(column.type, pa.FixedShapeTensorType):
         pixels = converted(array(column), state)
         return EncodedImages(pixels, np.arange(table.num_rows))
-    num_bytes = table.num_rows * int(np.prod(state["size"])) * state["channels"]
-    if num_bytes > (_budget() if budget_bytes is None else budget_bytes):
+    if table.num_rows * _image_bytes(state) > (_budget() if budget_bytes is None else budget_bytes):
         kept = _decoded(table, state, split, faults, max_pixels, None)
         return EncodedImages(None, kept)
     name = (
@@ -121,8 +121,11 @@ def some_pixels(
 ) -> tuple[Tensor, np.ndarray]:
     """The pixels of up to `count` evenly chosen images, without those that cannot be read, and their rows.
 
+    There are fewer where that many would take more than 128 MiB.
+
     returns  [n, H, W, C] uint8, and [n] int64 ascending
     """
+    count = max(2, min(count, BUDGET_BYTES // 16 // _image_bytes(state)))
     rows = np.unique(np.linspace(0, table.num_rows - 1, min(count, table.num_rows)).round().astype(np.int64))
     images = table.column("image").take(pa.array(rows))
     if isinstance(images.type, pa.FixedShapeTensorType):
@@ -143,12 +146,17 @@ def normalized(batch: Tensor, state: State) -> Tensor:
     """
     if batch.shape[-1] == state["channels"] and tuple(batch.shape[1:3]) == tuple(state["size"]):
         batch = batch.permute(0, 3, 1, 2)
-    std = torch.tensor(state["std"], dtype=torch.float64)
-    mean = torch.tensor(state["mean"], dtype=torch.float64)
-    scale = (1 / (255 * std)).to(batch.device, torch.float32).view(1, -1, 1, 1)
-    shift = (-mean / std).to(batch.device, torch.float32).view(1, -1, 1, 1)
+    scale, shift = _scale_and_shift(tuple(state["mean"]), tuple(state["std"]), batch.device)
     floats = batch.to(torch.float32).contiguous(memory_format=torch.channels_last)
     return torch.addcmul(shift, floats, scale)
+
+
+@lru_cache(maxsize=8)
+def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """1 / (255 std) and -mean / std, each [1, C, 1, 1]; made once, since every batch wants them."""
+    wide = torch.tensor(std, dtype=torch.float64)
+    scale, shift = 1 / (255 * wide), -torch.tensor(mean, dtype=torch.float64) / wide
+    return tuple(part.to(device, torch.float32).view(1, -1, 1, 1) for part in (scale, shift))  # type: ignore[return-value]
 
 
 def encode_png(pixels: Tensor | np.ndarray) -> bytes:
@@ -166,6 +174,10 @@ def _budget() -> int:
     """How many bytes of pixels are held in memory."""
     free = available_bytes()
     return BUDGET_BYTES if free is None else min(BUDGET_BYTES, free // 4)
+
+
+def _image_bytes(state: State) -> int:
+    return int(np.prod(state["size"])) * state["channels"]
 
 
 def _filled(

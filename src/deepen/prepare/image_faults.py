@@ -17,7 +17,8 @@ class Unusable(Exception):
 
     def __init__(self, kind: str, message: str, level: Literal["sample", "error"] = "sample") -> None:
         super().__init__(message)
-        self.kind, self.level = kind, level
+        self.kind = kind
+        self.level: Literal["sample", "error"] = level
 
 
 def judge_structure(data: bytes, kind: str) -> None:

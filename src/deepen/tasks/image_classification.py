@@ -45,7 +45,7 @@ class Options:
     augment: tuple[str, ...] = field(
         default=(),
         metadata={
-            "help": f"random changes in training: {', '.join(AUGMENTATIONS)}; auto: crop, and flip if it does no harm",
+            "help": f"random changes in training: {', '.join(AUGMENTATIONS)}; auto: crop and flip, or affine where flips do harm",
             "choices": ("auto", *AUGMENTATIONS),
         },
     )
@@ -175,13 +175,11 @@ def _augmentations(
     kept = mirror.keeps_class(table, classes, rows, state)
     flips = kept >= mirror.HARMLESS
     told = "as well" if kept > 0.995 else f"{kept:.0%} as well"
-    said = "flips them too" if flips else "does not flip them"
-    message = (
-        f"mirrored images can be told apart {told} as plain ones, so training moves images and {said} (--augment)."
-    )
+    said = "moves and flips images" if flips else "moves, turns and scales images but does not flip them"
+    message = f"mirrored images can be told apart {told} as plain ones, so training {said} (--augment)."
     faults.append(Fault("note", "augment-auto", "", message))
     found = [name for name in options.augment if name != "auto"]
-    return [*found, *(name for name in ("crop", "flip") if name not in found and (name == "crop" or flips))]
+    return [*found, *(name for name in (("crop", "flip") if flips else ("affine",)) if name not in found)]
 
 
 def _taken(tensor: torch.Tensor, index: np.ndarray) -> torch.Tensor:

@@ -59,6 +59,8 @@ def evaluate(
     model = loaded(run)
     own = data is None
     source = model.header["data"]["path"] if data is None else data
+    if not str(source):
+        raise RunError(f"{run}: was trained on data that were in memory, not in a file; name the data to evaluate on.")
     chosen = _with_reading(model, given or {}, flags, own=own)
     dataset, schema = read(model.header["task"], source, chosen)
     faults = list(dataset.faults)

@@ -43,13 +43,25 @@ def loaded(folder: str | Path, *, device: str = "auto") -> Loaded:
     module = task_module(str(header["task"]))
     try:
         task = module.Task(options.task, load.load_prepare(folder), options.network)
-        model = task.build()
     except (KeyError, TypeError) as error:
         raise RunError(
             f"{folder}: prepare.json holds not what {header['task']} needs ({error}); was it made by another version?"
         ) from error
+    expected = _shapes(task, folder)
     weights = load.load_weights(folder, notes=notes)
-    match(weights, model.state_dict(), place=str(folder / "weights.safetensors"))
+    match(weights, expected, place=str(folder / "weights.safetensors"))
+    model = task.build()
     model.load_state_dict(weights)
     where = choose_device(device)
     return Loaded(folder, header, options, task, place(model, where).eval(), where, tuple(notes))  # type: ignore[arg-type]
+
+
+def _shapes(task: Task, folder: Path) -> dict[str, Any]:
+    """The network's tensors without memory: a header that asks for a giant must be refused before it gets it."""
+    try:
+        with torch.device("meta"):
+            return task.build().state_dict()
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:  # all are PyTorch's words for it
+        raise RunError(
+            f"{folder}: run.json and prepare.json ask for a network that cannot be built; restore them from a copy."
+        ) from error

@@ -71,7 +71,8 @@ def resolved(
 ) -> Resolved:
     """The options of a training.
 
-    base    options that come after the model's recipe and before all others, such as those of a tiny data set
+    base    options that come after the model's recipe and before all others, such as those of a tiny data set; those
+            of another network are passed over
     given   what the user says, under any spelling, nested or flat
     config  a JSON file of options, or a run folder whose options are taken
     flags   whether sentences spell options as flags
@@ -85,7 +86,7 @@ def resolved(
     fields = options.fields_of(*chosen)
     by_user = options.resolve(fields, given, flags=flags)
     by_config = options.resolve(fields, from_config, where=f"{config}: ") if config else {}
-    by_base = options.resolve(fields, base)
+    by_base = options.resolve(fields, {name: value for name, value in base.items() if name in fields})
     stated = frozenset(by_user) | frozenset(by_config) | frozenset(by_base)
     values = {**_recipe(module.CONTRACT, model, fields), **by_base, **by_config, **by_user}
     _one_budget(values, by_user, by_config, by_base)
@@ -132,7 +133,7 @@ def _config(config: str | Path | None) -> dict[str, Any]:
         raise OptionError(f"--config {config}: no such file; name a .json file of options or a run folder.")
     content = read_json(path, max_bytes=MAX_CONFIG_BYTES)
     if isinstance(content, dict) and "format_version" in content:
-        content = content["options"]
+        content = content.get("options")
     if not isinstance(content, dict):
         raise OptionError(f'{path}: expected an object of options such as {{"epochs": 10}}.')
     return options.flat(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,9 @@ def train(
     folder = Path(out) if out is not None else None
     if resume:
         folder, chosen = _resumed(task, data, chosen, folder)
+    going_on = resume and folder is not None and (folder / header.RUN_FILE).exists()
+    if folder is not None and not going_on and not follows:
+        save.check_free(folder)
     _set_threads(chosen)
     prepared = _accepted(task, data, chosen, skip_bad, events)
     chosen = _budgeted(chosen, prepared)
@@ -86,7 +90,6 @@ def train(
             return Run(_follow(chosen, prepared, ranks))
     if folder is None:
         folder = save.free_name(Path("runs"), f"{prepared.dataset.name}-{chosen.task.model}")
-    going_on = resume and (folder / header.RUN_FILE).exists()
     if not going_on:
         command = command or _command(task, data, folder)
         save.create(folder, _header(task, data, chosen, prepared, command, skip_bad))
@@ -122,12 +125,18 @@ def _trained(
             ranks.wait()
             return run
     except Interrupted:
-        save.update(folder, status="interrupted")
+        _mark(folder, "interrupted")
         events.message(f"stopped and saved; go on with: {_command(task, data, folder)} --resume")
         raise
     except DeepenError:
-        save.update(folder, status="failed")
+        _mark(folder, "failed")
         raise
+
+
+def _mark(folder: Path, status: str) -> None:
+    """Says in run.json how the run ended; where the folder cannot be written, what ended it is what matters."""
+    with suppress(DeepenError):
+        save.update(folder, status=status)
 
 
 def _fit(
@@ -161,7 +170,8 @@ def _other_rank(ranks: Ranks, order: _Order) -> None:
     chosen = rebuilt(order.task, order.options)
     _set_threads(chosen)
     prepared = _accepted(order.task, order.data, chosen, order.skip_bad, Silent())
-    _follow(chosen, prepared, ranks)
+    with suppress(Interrupted):  # rank 0 saves, and says so
+        _follow(chosen, prepared, ranks)
 
 
 def _follow(chosen: Resolved, prepared: Prepared, ranks: Ranks) -> Path:
@@ -256,7 +266,7 @@ def _header(
         "model": chosen.task.model,
         "options": chosen.flat,
         "data": {
-            "path": data.name if isinstance(data, Dataset) else str(data),
+            "path": "" if isinstance(data, Dataset) else str(data),
             "name": prepared.dataset.name,
             "layout": prepared.dataset.layout,
             "split": prepared.split,

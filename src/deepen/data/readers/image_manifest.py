@@ -22,34 +22,19 @@ from deepen.core.names import did_you_mean
 from deepen.core.units import plural
 from deepen.data.dataset import SPLITS, Dataset
 from deepen.data.image_files import SPLIT_NAMES, Looked, foreign, is_foreign, is_image, look
+from deepen.data.manifest_files import PATH_COLUMNS, manifests
 from deepen.data.pixels import read_class_names
 from deepen.data.read import ReadOptions, short_name
 from deepen.data.walk import normal_form, walk
 
 LOOKS_FOR = "a table (CSV, TSV, JSONL, Parquet) with a column of image paths and one of labels"
-ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-USUAL_NAMES = ("metadata", "labels", "manifest", "index", "images", "annotations")
-PATH_COLUMNS = (
-    "path",
-    "file",
-    "filename",
-    "file_name",
-    "filepath",
-    "file_path",
-    "image",
-    "image_path",
-    "image_file",
-    "img",
-    "image_name",
-)
 LABEL_COLUMNS = ("label", "class", "target", "category", "class_name", "label_name", "y")
 SPLIT_COLUMNS = ("split", "subset", "partition")
-HEAD_LOOKED = 1 << 16
 
 
 def recognizes(path: Path) -> bool:
     """Whether this is a table that seems to list images, or a folder with one such table (or one for each split)."""
-    return bool(_manifests(path))
+    return bool(manifests(path))
 
 
 def read(path: Path, options: ReadOptions) -> Dataset:
@@ -58,10 +43,10 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     Images that are missing or cannot be opened, and one path under two labels, are faults of level sample. Raises
     DataError if a needed column is missing, naming the nearest.
     """
-    manifests = _manifests(path) or {"all": path}
+    lists = manifests(path) or {"all": path}
     faults: list[Fault] = []
     tables: dict[str, pa.Table] = {}
-    for split, file in manifests.items():
+    for split, file in lists.items():
         raw, found = _rows(file, options)
         faults.extend(found)
         tables.update(_tables(raw, split, file, options, faults))
@@ -72,57 +57,8 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     if count == 0:
         bad = [fault for fault in faults if fault.level in ("error", "sample")]
         raise DataError(f"{bad[0].sentence()} No other image is left." if bad else f"{path}: lists no image.", bad)
-    layout = f"image list {', '.join(file.name for file in manifests.values())}: {plural(count, 'image')}"
+    layout = f"image list {', '.join(file.name for file in lists.values())}: {plural(count, 'image')}"
     return Dataset(short_name(path), layout, tables, names, tuple(faults))
-
-
-def _manifests(path: Path) -> dict[str, Path]:
-    """The files with lists by split ("all" for one)."""
-    if path.is_file():
-        return {"all": path} if _is_manifest(path) else {}
-    try:
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS and file.is_file())
-    except OSError:
-        return {}
-    found = [file for file in files if _is_manifest(file)]
-    splits = {SPLIT_NAMES[file.stem.lower()]: file for file in found if file.stem.lower() in SPLIT_NAMES}
-    if "train" in splits:
-        return {split: splits[split] for split in SPLITS if split in splits}
-    usual = [file for file in found if file.stem.lower() in USUAL_NAMES]
-    chosen = found if len(found) == 1 else usual
-    return {"all": chosen[0]} if len(chosen) == 1 else {}
-
-
-def _is_manifest(file: Path) -> bool:
-    """A cheap look: a column of the right name, and in text files an image's ending somewhere in the beginning."""
-    ending = file.suffix.lower()
-    try:
-        if ending == ".parquet":
-            return _is_image_parquet(file)
-        if ending not in ENDINGS and ending != ".txt":
-            return False
-        with file.open("rb") as opened:
-            head = opened.read(HEAD_LOOKED)
-    except (OSError, pa.ArrowException):
-        return False
-    text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1", "ignore").lower()
-    return any(f"{ending}" in text for ending in (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif"))
-
-
-def _is_image_parquet(file: Path) -> bool:
-    import pyarrow.parquet as pq
-
-    schema = pq.read_schema(file)
-    return any(name.lower() in PATH_COLUMNS and _may_hold_images(schema.field(name).type) for name in schema.names)
-
-
-def _may_hold_images(kind: pa.DataType) -> bool:
-    return (
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_struct(kind)
-        or pa.types.is_string(kind)
-    )
 
 
 def _rows(file: Path, options: ReadOptions) -> tuple[pa.Table, list[Fault]]:
