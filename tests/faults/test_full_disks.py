@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -221,14 +222,20 @@ def test_a_folder_that_is_renamed_meanwhile_can_be_resumed_where_it_is(tmp_path:
     assert_same(other, expected)
 
 
+@pytest.fixture
+def open_path():
+    """A folder that every user can reach, as pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="deepen-") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
 @pytest.mark.parametrize("mode", [0o555, 0o000])
-def test_a_folder_without_permission_is_refused_at_the_start(mode: int, tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_refused_at_the_start(mode: int, open_path: Path) -> None:
     """K11: before the data is read, not at the first checkpoint."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:3]:
-        parent.chmod(parent.stat().st_mode | 0o055) if parent.owner() == tmp_path.owner() else None
-    (tmp_path / "closed").mkdir()
-    (tmp_path / "closed").chmod(mode)
+    closed = open_path / "closed"
+    closed.mkdir(mode)
+    closed.chmod(mode)
 
     def check(outcome: Outcome) -> None:
         assert_sentence(outcome, "closed", "no permission")
@@ -240,7 +247,7 @@ def test_a_folder_without_permission_is_refused_at_the_start(mode: int, tmp_path
             os.setgid(NOBODY)
             os.setuid(NOBODY)
 
-    in_child(leave_root, check, *WORDS, "--out", tmp_path / "closed" / "run")
+    in_child(leave_root, check, *WORDS, "--out", closed / "run")
 
 
 @pytest.mark.torture

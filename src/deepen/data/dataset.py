@@ -18,6 +18,16 @@ import pyarrow.compute as pc
 from deepen.core.faults import Fault
 
 SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {  # what files and folders call them
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
 
 
 @dataclass(frozen=True)

@@ -23,18 +23,6 @@ FOREIGN_ENDINGS = frozenset(
 )
 
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-
-
 @dataclass(frozen=True)
 class Looked:
     """What one look at a file showed: the hash of its bytes and its kind by its first bytes, or its fault."""

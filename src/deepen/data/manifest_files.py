@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from deepen.data.dataset import SPLITS
-from deepen.data.image_files import SPLIT_NAMES
+from deepen.data.dataset import SPLIT_NAMES, SPLITS
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 USUAL_NAMES = ("metadata", "labels", "manifest", "index", "images", "annotations")

@@ -45,7 +45,7 @@ class Options:
     augment: tuple[str, ...] = field(
         default=(),
         metadata={
-            "help": f"random changes in training: {', '.join(AUGMENTATIONS)}; auto: crop and flip, or affine where flips do harm",
+            "help": f"random changes: {', '.join(AUGMENTATIONS)}; auto: crop and flip, or affine where flips do harm",
             "choices": ("auto", *AUGMENTATIONS),
         },
     )

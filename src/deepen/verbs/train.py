@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from deepen.bundle import checkpoint, header, records, save
-from deepen.core.errors import DeepenError, OptionError, RunError
+from deepen.core.errors import DeepenError, RunError
 from deepen.core.faults import grouped, refuse
 from deepen.core.files import write_json
 from deepen.core.lock import FolderLock
@@ -29,11 +29,11 @@ from deepen.verbs.board import Board
 from deepen.verbs.options import BUDGETS, Resolved, rebuilt, resolved, with_epochs
 from deepen.verbs.prepared import Prepared, base_options, prepare
 from deepen.verbs.reported import main_split, write_report
+from deepen.verbs.resumed import require_same_data, resumed
 from deepen.verbs.run import Run
 
 LEAST_STEPS = 600  # small data sets are passed over more often than the recipe says, until training has this many steps
 MOST_EPOCHS = 100
-MAY_CHANGE = {"device", "devices", "threads", "checkpoint_every"}  # what a resumed run may do otherwise
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def train(
     chosen = resolved(task, given or {}, config, flags=flags, base=base_options(task, data))
     folder = Path(out) if out is not None else None
     if resume:
-        folder, chosen = _resumed(task, data, chosen, folder)
+        folder, chosen = resumed(task, chosen, folder)
     going_on = resume and folder is not None and (folder / header.RUN_FILE).exists()
     if folder is not None and not going_on and not follows:
         save.check_free(folder)
@@ -95,7 +95,7 @@ def train(
         save.create(folder, _header(task, data, chosen, prepared, command, skip_bad))
     with FolderLock(folder):
         if going_on:
-            _same_data(folder, prepared)
+            require_same_data(folder, prepared.fingerprint)
             save.sweep(folder)
         if not (folder / header.PREPARE_FILE).exists():  # a run that was killed before its first step may lack it
             write_json(folder / header.PREPARE_FILE, prepared.state)
@@ -218,44 +218,6 @@ def _budgeted(chosen: Resolved, prepared: Prepared) -> Resolved:
     steps = max(1, math.ceil(len(prepared.encoded["train"]) / fit_options.batch_size))
     epochs = max(fit_options.epochs or 1, min(MOST_EPOCHS, math.ceil(LEAST_STEPS / steps)))
     return with_epochs(chosen, epochs)
-
-
-def _resumed(
-    task: str, data: str | Path | Dataset, chosen: Resolved, folder: Path | None
-) -> tuple[Path | None, Resolved]:
-    """The folder and options of the run to go on with. A folder that does not exist yet is simply a new run."""
-    if folder is None:
-        raise OptionError("--resume: expected the run to go on with; name its folder with --out runs/NAME.")
-    if not (folder / header.RUN_FILE).exists():
-        return folder, chosen
-    said: dict[str, Any] = header.read_header(folder)
-    if said["task"] != task:
-        raise RunError(f"{folder}: is a run of {said['task']}, not of {task}; name the task it was trained for.")
-    if said["status"] == "done":
-        raise RunError(f"{folder}: this run is done; nothing is left to resume. Train anew with another --out.")
-    before = dict(said["options"])
-    differing = [
-        f"{name} ({before[name]} before, {chosen.flat[name]} now)"
-        for name in sorted(chosen.stated - MAY_CHANGE)
-        if name in before and before[name] != chosen.flat[name]
-    ]
-    if differing:
-        raise OptionError(
-            f"--resume: expected the options of {folder}, but these differ: {', '.join(differing)}; leave them out, "
-            f"or train anew with another --out. {', '.join(sorted(MAY_CHANGE))} may change."
-        )
-    allowed = {name: chosen.flat[name] for name in MAY_CHANGE & chosen.stated}
-    return folder, rebuilt(task, {**before, **allowed})
-
-
-def _same_data(folder: Path, prepared: Prepared) -> None:
-    said: dict[str, Any] = header.read_header(folder)
-    before = said["data"]["fingerprint"]
-    if before != prepared.fingerprint:
-        raise RunError(
-            f"{folder}: was trained on other data than this (fingerprint {before[:12]}, now "
-            f"{prepared.fingerprint[:12]}); resume with the data as it was, or train anew with another --out."
-        )
 
 
 def _header(

@@ -18,8 +18,8 @@ import pyarrow as pa
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.core.units import plural
-from deepen.data.dataset import SPLITS, Dataset
-from deepen.data.image_files import SPLIT_NAMES, foreign, is_foreign, is_image, look, wrong_endings
+from deepen.data.dataset import SPLIT_NAMES, SPLITS, Dataset
+from deepen.data.image_files import foreign, is_foreign, is_image, look, wrong_endings
 from deepen.data.pixels import read_class_names
 from deepen.data.read import ReadOptions, short_name
 from deepen.data.walk import Walk, is_litter, walk

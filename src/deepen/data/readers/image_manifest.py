@@ -20,8 +20,8 @@ from deepen.core.faults import Fault
 from deepen.core.magic import HEAD_BYTES, image_kind
 from deepen.core.names import did_you_mean
 from deepen.core.units import plural
-from deepen.data.dataset import SPLITS, Dataset
-from deepen.data.image_files import SPLIT_NAMES, Looked, foreign, is_foreign, is_image, look
+from deepen.data.dataset import SPLIT_NAMES, SPLITS, Dataset
+from deepen.data.image_files import Looked, foreign, is_foreign, is_image, look
 from deepen.data.manifest_files import PATH_COLUMNS, manifests
 from deepen.data.pixels import read_class_names
 from deepen.data.read import ReadOptions, short_name

@@ -12,7 +12,7 @@ from deepen.core.faults import Fault
 from deepen.core.names import nearest
 from deepen.core.units import plural
 from deepen.data.columns import RESERVED
-from deepen.data.dataset import Dataset
+from deepen.data.dataset import SPLIT_NAMES, Dataset
 from deepen.data.read import ReadOptions, short_name
 from deepen.data.target import choose_target, found_column, mark_target
 from deepen.data.text_file import encoding_of, errors_of, file_bytes, refusal
@@ -33,16 +33,6 @@ WORDS = {
     ".xls": "Excel",
 }
 _UNSURE = (".txt", ".data")  # taken when the file is named, not when a folder is looked through
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def recognizes(path: Path) -> bool:

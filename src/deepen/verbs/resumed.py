@@ -1,0 +1,53 @@
+"""Going on with a run: with its own options, and only on the data it was begun with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from deepen.bundle import header
+from deepen.core.errors import OptionError, RunError
+from deepen.verbs.options import Resolved, rebuilt
+
+MAY_CHANGE = {"device", "devices", "threads", "checkpoint_every"}  # what a resumed run may do otherwise
+
+
+def resumed(task: str, chosen: Resolved, folder: Path | None) -> tuple[Path | None, Resolved]:
+    """The folder and options of the run to go on with. A folder that does not exist yet is simply a new run.
+
+    Raises OptionError if an option is stated that differs from the run's, RunError if the run is done or of another
+    task.
+    """
+    if folder is None:
+        raise OptionError("--resume: expected the run to go on with; name its folder with --out runs/NAME.")
+    if not (folder / header.RUN_FILE).exists():
+        return folder, chosen
+    said: dict[str, Any] = header.read_header(folder)
+    if said["task"] != task:
+        raise RunError(f"{folder}: is a run of {said['task']}, not of {task}; name the task it was trained for.")
+    if said["status"] == "done":
+        raise RunError(f"{folder}: this run is done; nothing is left to resume. Train anew with another --out.")
+    before = dict(said["options"])
+    differing = [
+        f"{name} ({before[name]} before, {chosen.flat[name]} now)"
+        for name in sorted(chosen.stated - MAY_CHANGE)
+        if name in before and before[name] != chosen.flat[name]
+    ]
+    if differing:
+        raise OptionError(
+            f"--resume: expected the options of {folder}, but these differ: {', '.join(differing)}; leave them out, "
+            f"or train anew with another --out. {', '.join(sorted(MAY_CHANGE))} may change."
+        )
+    allowed = {name: chosen.flat[name] for name in MAY_CHANGE & chosen.stated}
+    return folder, rebuilt(task, {**before, **allowed})
+
+
+def require_same_data(folder: Path, fingerprint: str) -> None:
+    """Raises RunError if the run in the folder was begun on other content."""
+    said: dict[str, Any] = header.read_header(folder)
+    before = said["data"]["fingerprint"]
+    if before != fingerprint:
+        raise RunError(
+            f"{folder}: was trained on other data than this (fingerprint {before[:12]}, now {fingerprint[:12]}); "
+            "resume with the data as it was, or train anew with another --out."
+        )
