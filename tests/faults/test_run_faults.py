@@ -10,7 +10,7 @@ import pytest
 
 from deepen.core.options import fields_of
 from deepen.engine.options import FitOptions
-from deepen.verbs.train import MAY_CHANGE
+from deepen.verbs.resumed import MAY_CHANGE
 from tests.faults.harness import LIBRARY_WORDS, Outcome, deepen, listing
 from tests.faults.run_cases import PLACE_CASES, RUN_CASES, PlaceCase, RunCase
 

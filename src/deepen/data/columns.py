@@ -43,7 +43,16 @@ def with_origin(table: pa.Table, sources: Sequence[str] | pa.Array) -> pa.Table:
     depend on the order of the columns.
     """
     keys = pa.array(row_keys(table), pa.string())
-    return table.append_column("source", pa.array(sources, pa.string())).append_column("key", keys)
+    return table.append_column("source", _origins(sources)).append_column("key", keys)
+
+
+def _origins(sources: Sequence[str] | pa.Array) -> pa.Array:
+    try:
+        return pa.array(sources, pa.string())
+    except UnicodeEncodeError:  # the file's name is not UTF-8, or the system's locale does not know that it is
+        return pa.array(
+            [str(s).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for s in sources]
+        )
 
 
 def row_keys(table: pa.Table) -> list[str]:

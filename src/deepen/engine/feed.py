@@ -52,6 +52,8 @@ class Feeder:
 
     def _made(self, epoch: int, rows: np.ndarray) -> list[Batch]:
         draws = Draws(self._options.seed, epoch)
+        if self._options.accumulate == 1:
+            return [self._task.batch(self._train, rows, draws)] if len(rows) else []
         parts = np.array_split(rows, min(self._options.accumulate, max(1, len(rows))))
         return [self._task.batch(self._train, part, draws) for part in parts if len(part)]
 

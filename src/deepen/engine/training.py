@@ -155,7 +155,7 @@ class Training:
         return loss_sum, count
 
     def _share(self, rows: np.ndarray) -> np.ndarray:
-        return np.array_split(rows, self.ranks.size)[self.ranks.rank]
+        return rows if self.ranks.size == 1 else np.array_split(rows, self.ranks.size)[self.ranks.rank]
 
     def _add_ranks(self, loss_sum: Tensor, count: int, wish: bool) -> tuple[Tensor, int, bool]:
         if self.ranks.size == 1:

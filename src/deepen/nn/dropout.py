@@ -25,9 +25,21 @@ _LAYER = 0x3C6EF372FE94F82A  # any odd-looking constant: it only has to keep lay
 
 
 class _Rows:
-    def __init__(self, keys: Tensor) -> None:
-        self.keys = keys
+    """The rows of a batch; their keys are made when a layer first asks, since most networks never do."""
+
+    def __init__(self, seed: int, epoch: int, rows: np.ndarray, device: torch.device) -> None:
+        self._of = (seed, epoch, rows, device)
+        self._keys: Tensor | None = None
         self.layer = 0
+
+    @property
+    def keys(self) -> Tensor:
+        """[B] int64"""
+        if self._keys is None:
+            seed, epoch, rows, device = self._of
+            keys = torch.from_numpy(rng.row_keys(seed, epoch, rows, "layers").view(np.int64))
+            self._keys = keys.to(device, non_blocking=True)
+        return self._keys
 
 
 _rows: ContextVar[_Rows | None] = ContextVar("rows", default=None)
@@ -39,8 +51,7 @@ def drawing_for(seed: int, epoch: int, rows: np.ndarray, device: torch.device) -
 
     rows  [B] int64, the samples' places in the training table, in the order of the batch
     """
-    keys = torch.from_numpy(rng.row_keys(seed, epoch, rows, "layers").view(np.int64)).to(device, non_blocking=True)
-    token = _rows.set(_Rows(keys))
+    token = _rows.set(_Rows(seed, epoch, rows, device))
     try:
         yield
     finally:

@@ -12,6 +12,17 @@ from deepen.verbs.options import Resolved, rebuilt
 MAY_CHANGE = {"device", "devices", "threads", "checkpoint_every"}  # what a resumed run may do otherwise
 
 
+def base_of_run(task: str, folder: str | Path | None) -> dict[str, Any]:
+    """What the options of a run to go on with are read upon: its network alone, since the rest is taken from the run.
+
+    Empty where there is no run of this task in the folder.
+    """
+    if folder is None or not Path(folder, header.RUN_FILE).exists():
+        return {}
+    said = header.read_header(Path(folder))
+    return {"model": said["model"]} if said["task"] == task else {}
+
+
 def resumed(task: str, chosen: Resolved, folder: Path | None) -> tuple[Path | None, Resolved]:
     """The folder and options of the run to go on with. A folder that does not exist yet is simply a new run.
 

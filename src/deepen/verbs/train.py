@@ -29,7 +29,7 @@ from deepen.verbs.board import Board
 from deepen.verbs.options import BUDGETS, Resolved, rebuilt, resolved, with_epochs
 from deepen.verbs.prepared import Prepared, base_options, prepare
 from deepen.verbs.reported import main_split, write_report
-from deepen.verbs.resumed import require_same_data, resumed
+from deepen.verbs.resumed import base_of_run, require_same_data, resumed
 from deepen.verbs.run import Run
 
 LEAST_STEPS = 600  # small data sets are passed over more often than the recipe says, until training has this many steps
@@ -75,7 +75,8 @@ def train(
     """
     follows = launch.under_torchrun() and not launch.is_first()
     events = Silent() if follows or events is None else events
-    chosen = resolved(task, given or {}, config, flags=flags, base=base_options(task, data))
+    base = (base_of_run(task, out) if resume else {}) or base_options(task, data)
+    chosen = resolved(task, given or {}, config, flags=flags, base=base)
     folder = Path(out) if out is not None else None
     if resume:
         folder, chosen = resumed(task, chosen, folder)
