@@ -32,7 +32,7 @@ def test_keywords_are_options(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = stub(monkeypatch, "train", "train")
     deepen.train("image-classification", "digits", model="lenet", optimizer={"lr": 0.1}, out="runs/x")
     given = {"model": "lenet", "optimizer": {"lr": 0.1}}
-    keywords = {"out": "runs/x", "resume": False, "config": None, "skip_bad": False}
+    keywords = {"out": "runs/x", "resume": False, "config": None, "skip_bad": False, "tensorboard": False}
     assert calls == [(("image-classification", "digits", given), keywords)]
 
     calls = stub(monkeypatch, "check", "check")

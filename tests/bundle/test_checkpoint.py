@@ -46,6 +46,8 @@ def test_the_newest_comes_back_and_two_are_kept(tmp_path):
 
 
 def test_the_same_state_gives_the_same_file(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
     first = put(tmp_path / "a", 3)
     assert put(tmp_path / "b", 3).name == first.name
     assert put(tmp_path / "a", 3) == first and len(os.listdir(tmp_path / "a" / "checkpoint")) == 1
@@ -118,8 +120,9 @@ def test_other_names_in_the_folder_are_no_checkpoints(tmp_path):
 
 
 def test_a_linked_folder_of_checkpoints_is_not_used(tmp_path):
+    for name in ("real", "run"):
+        (tmp_path / name).mkdir()
     put(tmp_path / "real", 1)
-    (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint").symlink_to(tmp_path / "real" / "checkpoint")
     assert not checkpoint.has_checkpoint(tmp_path / "run")
     with pytest.raises(RunError, match="is a link"):

@@ -140,7 +140,8 @@ def _check_place(folder: Path) -> None:
 
 
 def _check_content(folder: Path, *, replace: bool) -> None:
-    names = sorted(name for name in os.listdir(folder) if name != LOCK_NAME)
+    found = (name for name in os.listdir(folder) if name != LOCK_NAME)
+    names = sorted(name for name in found if not files.TEMPORARY.fullmatch(name))  # what a killed run left is swept
     if RUN_FILE in names and not replace:
         raise RunError(
             f"{folder}: already holds a run; continue it with --resume, or choose another folder with --out."

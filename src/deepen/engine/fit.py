@@ -276,7 +276,8 @@ def _rounded(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
+    said = ("allocate memory", "could not create a primitive")  # PyTorch's own, and oneDNN's way to say the same
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(text in str(error) for text in said)
 
 
 def _explained(error: BaseException, options: FitOptions, num_rows: int) -> TrainingError | None:

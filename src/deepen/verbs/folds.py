@@ -80,6 +80,7 @@ def cross_validate(
     events = events or Silent()
     base = base_options(task, data)
     chosen = resolved(task, given or {}, config, flags=flags, base=base)
+    base = {name: value for name, value in option_rules.flat(base).items() if name in chosen.flat}
     dataset, schema = read(task, data, chosen)
     parts = splitting.folds(_only_table(dataset, folds), folds, seed=chosen.fit.seed, schema=schema)
     folder = Path(out) if out else save.free_name(Path("runs"), f"{dataset.name}-{chosen.task.model}-folds")
