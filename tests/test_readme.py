@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from deepen.cli.main import main
 from deepen.core import names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,16 +48,34 @@ def test_every_task_has_a_page() -> None:
     assert {name for name in names.tasks() if not (ROOT / "docs" / f"{name}.md").exists()} == set()
 
 
-@pytest.mark.parametrize("page", [READMES[0], *(f"docs/{name}.md" for name in sorted(names.tasks()))])
-def test_the_commands_run(tmp_path: Path, page: str) -> None:
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    """Each in a process of its own, as a user runs it."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    commands = [shlex.split(line) for block in blocks(page, "sh") for line in block.splitlines()]
+    commands = [shlex.split(line) for block in blocks(READMES[0], "sh") for line in block.splitlines()]
     programs = [[sys.executable, "-m", *command] for command in commands]
-    programs += [[sys.executable, "-c", block] for block in blocks(page, "python")]
+    programs += [[sys.executable, "-c", block] for block in blocks(READMES[0], "python")]
     for program in programs:
         found = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert found.returncode == 0, f"{shlex.join(program[1:])}\n{found.stdout}\n{found.stderr}"
         assert found.stdout or "--out" in program
-    if page == READMES[0]:
-        assert (tmp_path / "runs" / "answers.csv").is_file()
+    assert (tmp_path / "runs" / "answers.csv").is_file()
+
+
+PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "sh") or blocks(page, "python")])
+def test_the_commands_of_a_page_run(tmp_path: Path, page: str, monkeypatch, capsys) -> None:
+    """All in this process, since importing torch takes longer than most of them."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    for line in (line for block in blocks(page, "sh") for line in block.splitlines()):
+        program, *words = shlex.split(line)
+        assert program == "deepen"
+        code = main(words)
+        said = capsys.readouterr()
+        assert code == 0, f"{line}\n{said.out}\n{said.err}"
+        assert said.out or "--out" in words
+    for number, block in enumerate(blocks(page, "python")):
+        exec(compile(block, f"{page}, Python block {number + 1}", "exec"), {"__name__": "page"})

@@ -9,17 +9,21 @@ Importing this imports nothing heavy; torch comes with the first call.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from deepen.data.dataset import Dataset
+    from deepen.report.comparison import Comparison
     from deepen.verbs.check import CheckResult
+    from deepen.verbs.evaluate import EvaluationResult
     from deepen.verbs.run import Run
+    from deepen.verbs.tuning_summary import TuneResult
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "check", "load", "train"]
+__all__ = ["__version__", "check", "compare", "evaluate", "load", "predict", "train", "tune"]
 
 
 def train(
@@ -64,6 +68,100 @@ def check(task: str, data: str | Path | Dataset, **options: Any) -> CheckResult:
     from deepen.verbs.check import check as verb
 
     return verb(task, data, options)
+
+
+def evaluate(
+    runs: str | Path | Sequence[str | Path],
+    data: str | Path | Dataset | None = None,
+    *,
+    weights: Sequence[float] = (),
+    skip_bad: bool = False,
+    **options: Any,
+) -> EvaluationResult:
+    """The figures of a run, or of several as an ensemble; by default on the test split that they have in common.
+
+    weights  how much each run counts, in their order; default: all the same
+    """
+    from deepen.verbs.evaluate import evaluate as verb
+
+    return verb(runs, data, options, weights=weights, skip_bad=skip_bad)
+
+
+def predict(
+    runs: str | Path | Sequence[str | Path],
+    inputs: str | Path | list[str | Path],
+    *,
+    weights: Sequence[float] = (),
+    skip_bad: bool = False,
+    **options: Any,
+) -> list[Any]:
+    """One answer per sample of these files or folders, of a run, or of several by the mean of what each would say."""
+    from deepen.verbs.predict import predict as verb
+
+    return list(verb(runs, inputs, options, weights=weights, skip_bad=skip_bad))
+
+
+def compare(
+    runs: Sequence[str | Path],
+    data: str | Path | Dataset | None = None,
+    *,
+    out: str | Path | None = None,
+    skip_bad: bool = False,
+    **options: Any,
+) -> Comparison:
+    """Runs side by side on the same samples, and whether their differences are real.
+
+    data  default: the test split that the runs have in common; of folders of folds the folds themselves
+    out   a file that gets the comparison as a page
+    """
+    from deepen.verbs.compare import compare as verb
+
+    return verb(runs, data, options, out=out, skip_bad=skip_bad)
+
+
+def tune(
+    task: str,
+    data: str | Path | Dataset,
+    *,
+    search: Mapping[str, str] | Sequence[str] | None = None,
+    trials: int | None = None,
+    tune_time: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    config: str | Path | None = None,
+    skip_bad: bool = False,
+    storage: str | None = None,
+    study: str | None = None,
+    pruner: Literal["median", "asha", "none"] = "median",
+    keep: int = 3,
+    **options: Any,
+) -> TuneResult:
+    """The options that do best on validation, found by trying; `result.run` is the best trial's run.
+
+    search   {"optimizer.lr": "1e-4..1e-1:log", "model": "mlp,tabm"}; default: what the options themselves propose
+    trials   how many in all; 20 where no `tune_time` such as "1h" is stated either
+    options  of the training, as in `train`; what is stated stays as it is
+
+    The rest is as on the command line: `deepen tune --help`.
+    """
+    from deepen.verbs.tune import tune as verb
+
+    return verb(
+        task,
+        data,
+        options,
+        search=search,
+        trials=trials,
+        tune_time=tune_time,
+        out=out,
+        resume=resume,
+        config=config,
+        skip_bad=skip_bad,
+        storage=storage,
+        study=study,
+        pruner=pruner,
+        keep=keep,
+    )
 
 
 def load(run: str | Path) -> Run:

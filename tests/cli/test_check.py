@@ -23,14 +23,14 @@ def result(*faults: Fault) -> SimpleNamespace:
     """As the verb returns it."""
     passed = not any(fault.level in ("error", "sample") for fault in faults)
     return SimpleNamespace(
-        layout="folders: 9 images", split="split 7/1/1", counts={"train": 7}, faults=faults, passed=passed
+        layout="folders: 9 images", split="split 7/1/1", counts={"train": 7}, faults=faults, passed=passed, shift=None
     )
 
 
 def test_worst_first_in_groups(task: str, stub: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
     calls = stub("check", result(NOTE, WARNING, *SAMPLES))
     assert main(["check", task, "photos", "--epochs", "2"]) == 2
-    assert calls == [((task, "photos", {"epochs": 2}), {"config": None, "flags": True})]
+    assert calls == [((task, "photos", {"epochs": 2}), {"flags": True})]
     assert capsys.readouterr().out.splitlines() == [
         "folders: 9 images",
         "split 7/1/1",

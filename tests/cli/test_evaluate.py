@@ -35,8 +35,8 @@ def test_table_and_json(folder: str, stub: Callable[..., list[Any]], capsys: pyt
     calls = stub("evaluate", RESULT)
     assert main(["evaluate", folder]) == 0
     assert main(["evaluate", folder, "photos/test", "--skip-bad", "--json"]) == 0
-    assert calls[0] == ((folder, None, {}), {"skip_bad": False, "flags": True})
-    assert calls[1] == ((folder, "photos/test", {}), {"skip_bad": True, "flags": True})
+    assert calls[0] == ((folder, None, {}), {"weights": (), "skip_bad": False, "flags": True})
+    assert calls[1] == ((folder, "photos/test", {}), {"weights": (), "skip_bad": True, "flags": True})
     shown = capsys.readouterr()
     *text, as_json = shown.out.splitlines()
     assert text == [

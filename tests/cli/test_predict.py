@@ -40,7 +40,7 @@ def test_table_json_and_file(
     assert capsys.readouterr().out == "source  label\na.png   cat\n=b.png  dog\n"
     arguments, keywords = calls[0]
     assert arguments == (folder, ["a.png", "more/"], {})
-    assert keywords == {"skip_bad": False, "flags": True, "faults": []}
+    assert keywords == {"weights": (), "skip_bad": False, "flags": True, "faults": []}
 
     assert main(["predict", folder, "a.png", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

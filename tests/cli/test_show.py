@@ -36,6 +36,12 @@ def test_text_and_json(task: str, stub: Callable[..., list[Any]], capsys: pytest
     assert calls[1] == (("lenet",), {"input_shape": (1, 8, 8), "outputs": 3})
 
 
+def test_a_picture_is_asked_for_by_its_file(task: str, stub: Callable[..., list[Any]]) -> None:
+    calls = stub("show", RESULT)
+    assert main(["show", "lenet", "--graph", "lenet.svg"]) == 0
+    assert calls == [(("lenet",), {"graph": "lenet.svg"})]
+
+
 def test_a_name_that_is_neither_model_nor_run(task: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "lenett"]) == 2
     assert capsys.readouterr().err == "deepen: 'lenett': neither a model nor a run folder; did you mean lenet?\n"

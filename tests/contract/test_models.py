@@ -25,24 +25,45 @@ def module_of(name):
 
 def cases():
     return [
-        pytest.param(name, contract, id=f"{name}-{contract.split()[0]}")
+        pytest.param(name, contract, id=f"{name}-{contract.replace(' ', '-')}")
         for name, named in sorted(MODELS.items())
         for contract in named.contracts
     ]
 
 
+# contract -> the shape of its inputs here, and the numbers it gives for a row where it is built with 11 outputs
+SHAPES = {
+    "image classifier": (ImageShape(1, 28, 28), 11),
+    "image autoencoder": (ImageShape(1, 28, 28), 28 * 28 + 11 + 1),  # the image, its code and its loss
+    "table classifier": (TableShape(5, (3, 7)), 11),
+    "table regressor": (TableShape(5, (3, 7)), 11),
+    "vector clusterer": (TableShape(5), 11),
+}
+
+
 def shape_of(contract):
-    return ImageShape(1, 28, 28) if contract == "image classifier" else TableShape(5, (3, 7))
+    return SHAPES[contract][0]
+
+
+def inputs_like(shape, contract, batch, draw):
+    if isinstance(shape, ImageShape):
+        return (torch.rand(batch, shape.channels, shape.height, shape.width, generator=draw) * 2 - 0.5,)
+    numbers = torch.randn(batch, shape.numbers, generator=draw)
+    if contract.startswith("vector "):
+        return (numbers,)
+    categories = [torch.randint(0, size, (batch,), generator=draw) for size in shape.categories]
+    return numbers, torch.stack(categories, 1) if categories else torch.zeros(batch, 0, dtype=torch.int64)
 
 
 def inputs_of(contract, batch, seed=0):
-    draw = torch.Generator().manual_seed(seed)
-    if contract == "image classifier":
-        return (torch.randn(batch, 1, 28, 28, generator=draw),)
-    return (
-        torch.randn(batch, 5, generator=draw),
-        torch.stack([torch.randint(0, size, (batch,), generator=draw) for size in (3, 7)], 1),
-    )
+    return inputs_like(shape_of(contract), contract, batch, torch.Generator().manual_seed(seed))
+
+
+def outputs_of(model, inputs):
+    """Everything that a network answers for each row, [B, N]."""
+    found = model(*inputs)
+    parts = (found,) if isinstance(found, torch.Tensor) else found
+    return torch.cat([part.reshape(len(part), -1) for part in parts], 1)
 
 
 def built(name, contract, outputs=11):
@@ -58,7 +79,7 @@ def test_every_parameter_gets_a_gradient(name, contract):
     for module in model.modules():
         if isinstance(module, (Dropout, StochasticDepth)):
             module.p = 0.0
-    model(*inputs_of(contract, 3)).square().sum().backward()
+    outputs_of(model, inputs_of(contract, 3)).square().sum().backward()
     without = [key for key, p in model.named_parameters() if p.grad is None]
     assert not without
 
@@ -70,9 +91,9 @@ def test_evaluation_is_deterministic_and_row_by_row(name, contract):
         pytest.skip("too heavy for every run of the suite; its blocks are those of its smaller sibling")
     inputs = inputs_of(contract, 5)
     with torch.no_grad():
-        first, second = model(*inputs), model(*inputs)
-        alone = model(*(part[2:3] for part in inputs))
-    assert first.shape == (5, 11)
+        first, second = outputs_of(model, inputs), outputs_of(model, inputs)
+        alone = outputs_of(model, [part[2:3] for part in inputs])
+    assert first.shape == (5, SHAPES[contract][1])
     assert torch.equal(first, second)
     assert torch.allclose(first[2:3], alone, atol=1e-4, rtol=1e-4)
 
@@ -81,12 +102,8 @@ def test_evaluation_is_deterministic_and_row_by_row(name, contract):
 def test_size_is_the_papers(name):
     paper = getattr(module_of(name), "PAPER", {}).get(name)
     assert paper is not None, f"{name} states no size; give its paper's, or derive it beside SIZES"
-    if len(paper.inputs) == 3:
-        shape = ImageShape(*paper.inputs)
-        inputs = (torch.zeros(1, *paper.inputs),)
-    else:
-        shape = TableShape(*paper.inputs)
-        inputs = (torch.zeros(1, paper.inputs[0]), torch.zeros(1, 0, dtype=torch.int64))
+    shape = ImageShape(*paper.inputs) if len(paper.inputs) == 3 else TableShape(*paper.inputs)
+    inputs = inputs_like(shape, MODELS[name].contracts[0], 1, torch.Generator().manual_seed(0))
     model = module_of(name).build(name, shape, paper.outputs)
     assert num_parameters(model) == paper.parameters
     if paper.multiply_adds is not None and num_parameters(model) <= HEAVY:

@@ -42,7 +42,11 @@ LIBRARY_WORDS = (
     "NoneType",
     "object at",
 )
-TINY_MODELS = {"image-classification": "softmax-regression"}
+TINY_MODELS = {
+    "image-classification": "softmax-regression",
+    "tabular-classification": "softmax-regression",
+    "tabular-regression": "linear-regression",
+}
 ONLY_CHECKED = ("split-near-duplicate",)
 MOST_SECONDS = 10.0
 MOST_EXTRA_KIB = 300 * 1024

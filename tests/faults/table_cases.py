@@ -276,6 +276,7 @@ NUMBER_CASES = (
     case("T16-arabic", all_of(2, lambda i, cell: chr(0x660 + int(cell))), "E", "'rooms'", "otherwise than"),
     case("T18-inf", put(8, 0, "inf"), "K", "flats.csv, row 10", "'area'", "'inf'"),
     case("T18-large", put(8, 0, "1e400"), "K", "flats.csv, row 10", "'1e400'"),
+    case("T18-far", put(12, 0, "1e38"), "W", "flats.csv, row 14", "'area'", "'1e38'", "nine in ten"),
     case("T18-nan", put(8, 0, "NaN"), "N", "missing numbers"),
     case("T19", put(5, 3, ""), "K", "flats.csv, row 7"),
     case("T19-nan", put(5, 3, "NaN"), "K", "flats.csv, row 7"),

@@ -193,9 +193,11 @@ class Meanwhile(Silent):
             self.deed()
 
 
-def train_meanwhile(folder: Path, deed: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> Outcome:
+def train_meanwhile(
+    folder: Path, deed: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *more: str | Path
+) -> Outcome:
     monkeypatch.setattr("deepen.cli.train.Terminal", lambda: Meanwhile(20, deed))
-    return train(folder)
+    return train(folder, *map(str, more))
 
 
 def test_a_folder_that_is_removed_meanwhile_does_not_half_come_back(tmp_path: Path, monkeypatch) -> None:
@@ -220,6 +222,27 @@ def test_a_folder_that_is_renamed_meanwhile_can_be_resumed_where_it_is(tmp_path:
     monkeypatch.undo()
     assert train(other, "--resume").code == 0
     assert_same(other, expected)
+
+
+def test_with_a_fallback_folder_training_goes_on_there(tmp_path: Path, monkeypatch, expected) -> None:
+    """K11: nothing of the training is lost, and the run in the other folder is that of an undisturbed training."""
+    folder, other = tmp_path / "run", tmp_path / "other"
+    outcome = train_meanwhile(folder, lambda: shutil.rmtree(folder), monkeypatch, "--fallback-dir", other, "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["run"] == str(other / "run")
+    assert not folder.exists()
+    for name in ("weights.safetensors", "metrics.jsonl", "prepare.json"):
+        assert (other / "run" / name).read_bytes() == (expected / name).read_bytes(), name
+    assert load.load_header(other / "run")["status"] == "done"
+
+
+def test_a_fallback_folder_that_fails_as_well_is_said(tmp_path: Path, monkeypatch) -> None:
+    other = tmp_path / "file"
+    other.write_text("mine")
+    folder = tmp_path / "run"
+    outcome = train_meanwhile(folder, lambda: shutil.rmtree(folder), monkeypatch, "--fallback-dir", other)
+    assert_sentence(outcome, str(other))
+    assert other.read_text() == "mine"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""K04, K06, K16, K17: a training on two processes that is killed, stopped, or gone on with on another number."""
+"""K04, K06, K16, K17, K18: a training on two processes that is killed, held, or gone on with on another number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 import pytest
 import torch
 
-from deepen.bundle import checkpoint, load, records
+from deepen.bundle import checkpoint, header, load, records
 from deepen.verbs.train import train
 from tests.faults.harness import deepen
 
@@ -28,8 +28,9 @@ START_SECONDS = 300  # two processes that import PyTorch, on a machine that has 
 class Job:
     """A training on two ranks as a process of its own, that has saved at least once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
         words = [
+            *more,
             "--steps",
             "1000000",
             "--devices",
@@ -65,6 +66,11 @@ class Job:
         return self.process.returncode, said
 
 
+def newest_checkpoint(folder: Path) -> str:
+    """Its name, which begins with its step."""
+    return max(path.name for path in (folder / header.CHECKPOINT_FOLDER).iterdir() if path.suffix == ".safetensors")
+
+
 def test_a_killed_rank_ends_the_job_and_is_named(tmp_path: Path) -> None:
     """K17."""
     job = Job(tmp_path / "run")
@@ -84,6 +90,43 @@ def test_ctrl_c_stops_all_ranks_and_saves(tmp_path: Path) -> None:
     assert code == 128 + signal.SIGINT
     assert said.count("stopped and saved; go on with: deepen train") == 1
     assert load.load_header(tmp_path / "run")["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("held", ["rank 1", "rank 0"])
+def test_a_held_rank_ends_the_job_after_the_timeout(held: str, tmp_path: Path) -> None:
+    """K18: the process lives but does not answer; whoever waits for it ends, and nothing stays behind."""
+    job = Job(tmp_path / "run", "--timeout", "5s")
+    if held == "rank 1":
+        job.rank.suspend()
+        code, said = job.end()
+        assert code == 2
+        assert "does not answer any more, though its process lives (waited 5 seconds, --timeout)" in said
+        assert load.load_header(tmp_path / "run")["status"] == "failed"
+    else:
+        job.process.send_signal(signal.SIGSTOP)
+        _, alive = psutil.wait_procs([job.rank], timeout=END_SECONDS)
+        assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+        job.process.send_signal(signal.SIGCONT)
+        code, said = job.end()
+        assert code == 2 and "--resume" in said
+    assert checkpoint.has_checkpoint(tmp_path / "run")
+
+
+def test_a_slow_rank_is_waited_for(tmp_path: Path) -> None:
+    """K18: one rank gets a tenth of the time; the job goes on at its pace."""
+    job = Job(tmp_path / "run", "--timeout", "5s")
+    for _ in range(10):
+        job.rank.suspend()
+        time.sleep(0.09)
+        job.rank.resume()
+        time.sleep(0.01)
+    before = newest_checkpoint(tmp_path / "run")
+    until = time.monotonic() + START_SECONDS
+    while newest_checkpoint(tmp_path / "run") <= before:
+        assert job.process.poll() is None and time.monotonic() < until
+        time.sleep(0.02)
+    job.process.send_signal(signal.SIGINT)
+    assert job.end()[0] == 128 + signal.SIGINT
 
 
 @pytest.mark.torture

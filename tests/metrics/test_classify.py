@@ -190,3 +190,19 @@ def test_a_matrix_of_many_classes_is_cut_to_the_confused_ones():
     assert isinstance(matrix, Matrix)
     assert len(matrix.row_names) == 50
     assert "50 of 131" in matrix.note
+
+
+@pytest.mark.parametrize("k", [2, K])
+def test_the_values_per_row_mean_the_figures_in_the_order_of_the_rows(k: int):
+    logits, targets = _data(7, k=k)
+    order = np.random.default_rng(0).permutation(len(targets))
+    metrics = _filled(logits[order], targets[order], order)
+    found, figures = metrics.per_row(), metrics.result()
+    assert {name: each.figure() for name, each in found.items()} == pytest.approx(
+        {name: figures[name] for name in found}, rel=1e-6
+    )
+    assert set(found) == {"accuracy", "cross_entropy"} | ({"top5_accuracy"} if k > 5 else set())
+    losses = torch.nn.functional.cross_entropy(logits.double(), targets, reduction="none")
+    assert found["cross_entropy"].values == pytest.approx(losses.numpy(), abs=1e-5)
+    assert found["accuracy"].values.tolist() == (logits.argmax(1) == targets).double().tolist()
+    assert Classification(k).per_row() == {}

@@ -119,3 +119,18 @@ def test_an_infinite_answer_is_shown_and_not_hidden():
     metrics = _filled(torch.tensor([1.0, float("inf")]), torch.tensor([1.0, 2.0]))
     assert metrics.result()["rmse"] == math.inf
     assert len(figures_of(metrics)) == 3
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_the_values_per_row_mean_the_figures_in_the_order_of_the_rows(scale: Scale):
+    predictions, targets = _data(7)
+    order = np.random.default_rng(0).permutation(len(targets))
+    metrics = Regression(scale=scale)
+    metrics.add(predictions[order], targets[order], order)
+    found, figures = metrics.per_row(), metrics.result()
+    assert {name: each.figure() for name, each in found.items()} == pytest.approx(
+        {name: figures[name] for name in found}
+    )
+    assert set(found) == {"rmse", "mae"} | ({"rmse_log"} if scale == "log" else set())
+    assert found["mae"].values.tolist() == pytest.approx((predictions - targets).abs().tolist())
+    assert Regression().per_row() == {}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepen.metrics.rows import RowEntries
+from deepen.metrics.rows import PerRow, RowEntries
 
 
 def test_reads_in_the_order_of_rows_and_keeps_the_first_entry_of_each():
@@ -42,3 +42,9 @@ def test_adding_after_reading_is_seen():
 def test_entries_of_another_length_are_our_own_fault():
     with pytest.raises(AssertionError, match=r"value is \(3,\) for 2 rows"):
         RowEntries("value").add(np.array([0, 1]), {"value": torch.zeros(3)})
+
+
+def test_a_figure_is_the_mean_of_its_values_or_the_root_of_it() -> None:
+    values = np.array([1.0, 4.0, 13.0])
+    assert PerRow(values, "min").figure() == 6.0
+    assert PerRow(values, "min", is_root=True).figure() == 6.0**0.5

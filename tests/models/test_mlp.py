@@ -22,6 +22,24 @@ def test_it_is_the_formula():
     assert torch.allclose(net(x), h @ last.weight.T + last.bias, atol=1e-5)
 
 
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_the_stack_is_the_hidden_layers_with_the_nonlinearity_after_each(activation):
+    torch.manual_seed(0)
+    for inputs, x in ((ImageShape(3, 5, 7), (torch.randn(2, 3, 5, 7),)), (TableShape(5, (3,)), _row())):
+        net = build("mlp", inputs, 11, Options(hidden=(13, 17, 19), activation=activation)).eval()
+        stack = net.stack()
+        assert [layer.out_features for layer in stack.layers] == [13, 17, 19] and stack.activation == activation
+        h = net.features(*x) if len(x) == 2 else x[0].flatten(1)
+        for layer in stack.layers:
+            h = getattr(torch, activation)(layer(h))
+        last = [layer for layer in net.layers if isinstance(layer, torch.nn.Linear)][-1]
+        assert torch.allclose(net(*x), last(h), atol=1e-5)
+
+
+def _row():
+    return torch.randn(2, 5), torch.tensor([[0], [2]])
+
+
 @pytest.mark.parametrize("inputs", [ImageShape(1, 8, 8), ImageShape(3, 64, 48), TableShape(5, (3, 29)), TableShape(5)])
 def test_every_parameter_gets_a_gradient(inputs):
     torch.manual_seed(0)

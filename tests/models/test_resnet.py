@@ -13,7 +13,7 @@ def cost(net: nn.Module, shape: tuple[int, ...]) -> int:
 
     def add(layer, _, output):
         nonlocal total
-        total += output.numel() * layer.weight[0].numel()
+        total += output.numel() * layer.weight[0].numel()  # in groups, of the maps of one's own
 
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -25,7 +25,9 @@ def cost(net: nn.Module, shape: tuple[int, ...]) -> int:
 @pytest.mark.parametrize("name", SIZES)
 def test_the_published_size(name):
     # 11,689,512 21,797,672 25,557,032 44,549,160 60,192,808: what torchvision states for its weights;
-    # multiply-adds: its 1.81, 3.66, 4.09, 7.80 and 11.51 billion, counted here
+    # multiply-adds: its 1.81, 3.66, 4.09, 7.80 and 11.51 billion, counted here;
+    # resnext50_32x4d, resnext101_32x8d, wide_resnet50_2, wide_resnet101_2: 25,028,904 88,791,336 68,883,240 126,886,696
+    # and 4.23, 16.41, 11.40 and 22.75 billion
     paper = PAPER[name]
     with torch.device("meta"):
         net = build(name, ImageShape(*paper.inputs), paper.outputs)
@@ -69,6 +71,28 @@ def test_declared_widths_and_strides_are_true(side, strides):
     ]
 
 
+def test_a_grouped_convolution_is_small_ones_side_by_side():
+    torch.manual_seed(0)
+    conv = build("resnext50", ImageShape(3, 32, 32), 10).layer1[0].conv2
+    assert conv.weight.shape == (128, 4, 3, 3) and conv.groups == 32
+    x = torch.randn(1, 128, 5, 7)
+    parts = [
+        nn.functional.conv2d(x[:, start : start + 4], conv.weight[start : start + 4], padding=1)
+        for start in range(0, 128, 4)
+    ]
+    assert torch.allclose(conv(x), torch.cat(parts, 1), atol=1e-5)
+
+
+def test_a_wide_net_is_wide_inside_its_blocks_alone():
+    with torch.device("meta"):
+        wide, plain = (build(name, ImageShape(3, 64, 64), 10) for name in ("wide-resnet50", "resnet50"))
+    assert wide.widths == plain.widths
+    for stage, width in enumerate((128, 256, 512, 1024), start=1):
+        block = getattr(wide, f"layer{stage}")[-1]
+        assert block.conv2.weight.shape == (width, width, 3, 3)
+        assert block.conv3.weight.shape[0] == 2 * width
+
+
 def test_zero_init_makes_every_plain_block_the_identity():
     torch.manual_seed(0)
     x = torch.rand(2, 64, 5, 7)
@@ -78,7 +102,8 @@ def test_zero_init_makes_every_plain_block_the_identity():
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("resnet18", (1, 8, 8)), ("resnet18", (3, 67, 71)), ("resnet50", (3, 32, 32))]
+    ("name", "shape"),
+    [("resnet18", (1, 8, 8)), ("resnet18", (3, 67, 71)), ("resnet50", (3, 32, 32)), ("resnext50", (3, 8, 8))],
 )
 def test_every_parameter_gets_a_gradient(name, shape):
     torch.manual_seed(0)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from deepen.ops.augment import AUGMENTATIONS, affine, augment, colour, crop, erase, flip, num_draws
+from deepen.ops.augment import AUGMENTATIONS, affine, augment, colour, crop, cutout, erase, flip, num_draws
 
 B, H, W = 7, 11, 13
 
@@ -179,3 +179,19 @@ def test_erase_is_the_image_loop():
 def test_a_wrong_number_of_draws_is_our_own_fault():
     with pytest.raises(AssertionError, match=r"\(7, 2\) draws"):
         augment(some_images(), ("flip",), torch.rand(B, 2))
+
+
+def test_cutout_is_the_image_loop():
+    images, u = some_images(2), some_draws(3)
+    u[:4, 0] = torch.tensor([0.2, 0.8, 0.1, 0.0])
+    u[2, 1:], u[3, 1:] = 0.0, 0.999  # two corners
+    out = cutout(images, u)
+    side = round(0.5 * H)
+    for b in range(B):
+        expected = images[b].clone()
+        if u[b, 0] < 0.5:
+            top, left = (math.floor(float(u[b, 1 + i]) * size) - side // 2 for i, size in enumerate((H, W)))
+            for c in range(2):
+                square = expected[c, max(0, top) : top + side, max(0, left) : left + side]
+                square[:] = images[b, c].float().mean().round().to(torch.uint8)
+        assert torch.equal(out[b], expected), b

@@ -59,6 +59,49 @@ def test_another_ranks_sentence_reaches_the_user():
         two_ranks.wait(r, None)
 
 
+@pytest.mark.parametrize(
+    ("function", "code"), [(two_ranks.leave, "0"), (two_ranks.fail, "1"), (two_ranks.die, "-9")], ids=lambda v: str(v)
+)
+def test_a_rank_that_ends_early_is_named_however_it_ends(function, code):
+    with (
+        pytest.raises(RunError, match=rf"rank 1: .*ended with {code}; go on"),
+        launch.group(2, "cpu", function, 0) as r,
+    ):
+        two_ranks.wait(r, None)
+    assert not multiprocessing.active_children()
+
+
+def test_a_rank_killed_in_evaluation_is_named():
+    with pytest.raises(RunError, match=r"rank 1: .*ended with -9; go on"):
+        both(two_ranks.die_in_evaluation, OPTIONS)
+    assert not multiprocessing.active_children()
+
+
+def test_what_is_prepared_before_joining_takes_the_place_of_the_arguments():
+    with launch.group(2, "cpu", two_ranks.send, 7, prepare=two_ranks.double) as ranks:
+        gathered = two_ranks.send(ranks, 5)
+    assert [int(part["a"]) for part in gathered] == [5, 14]
+
+
+def test_a_rank_killed_while_it_prepares_is_named():
+    with (
+        pytest.raises(RunError, match=r"rank 1: .*ended with -9; go on"),
+        launch.group(2, "cpu", two_ranks.wait, None, prepare=two_ranks.die_preparing),
+    ):
+        pass
+
+
+def test_a_rank_held_while_it_prepares_is_given_up():
+    with (
+        pytest.raises(
+            RunError, match=r"rank 1: expected to join within 7 seconds, but its process \(pid \d+\) has not"
+        ),
+        launch.group(2, "cpu", two_ranks.wait, None, prepare=two_ranks.stop_preparing, join_seconds=7),
+    ):
+        pass
+    assert not multiprocessing.active_children()
+
+
 def test_a_killed_rank_ends_the_job_soon_and_is_named():
     start = time.monotonic()
     with (

@@ -39,5 +39,47 @@ def die(ranks, _):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def leave(ranks, _):
+    raise SystemExit(0)
+
+
+def fail(ranks, _):
+    raise ValueError("planted")
+
+
+class DyingTask(SmallTask):
+    """Rank 1 is killed in the middle of an evaluation."""
+
+    def __init__(self, rank):
+        super().__init__()
+        self.rank = rank
+
+    def score(self, model, batch, metrics):
+        if self.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().score(model, batch, metrics)
+
+
+def die_in_evaluation(ranks, options):
+    torch.set_num_threads(1)
+    return fit(DyingTask(ranks.rank), points(211, 0), points(53, 1), options, ranks=ranks)
+
+
+def die_preparing(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop_preparing(_):
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def double(number):
+    return 2 * number
+
+
+def send(ranks, number):
+    return ranks.gather_tensors({"a": torch.tensor(number)})
+
+
 def wait(ranks, _):
     ranks.wait()

@@ -104,6 +104,30 @@ def test_what_is_said_of_a_column(cells, level, kind, text):
     assert text in faults[0][2]
 
 
+def test_a_number_far_outside_the_others_is_said_and_a_heavy_tail_is_not():
+    cells = numbers()
+    cells[5] = "1e38"
+    _, faults = learned(x=cells, other=numbers())
+    assert [fault.sentence() for fault in faults] == [
+        "t.csv, row 7: column 'x' holds '1e38', but nine in ten cells lie between 3.815 and 65.185; "
+        "if it is a slip, mend it or leave the cell empty."
+    ]
+    incomes = np.random.default_rng(0).pareto(1.1, 5003) * 20_000
+    assert learned(x=[f"{income:.0f}" for income in incomes], other=numbers(5003))[1] == []
+
+
+def test_nothing_is_learned_from_the_column_that_groups_the_rows():
+    faults = []
+    state = learn(table(person=words("p1", "p2", "p3"), x=numbers()), "y", ColumnOptions(), faults, group="person")
+    assert [column["name"] for column in state["columns"]] == ["x"]
+    assert state["left_out"] == {"person": "--group"}
+    assert "column 'person': groups the rows (--group)" in faults[0].sentence()
+    changed = table(x=numbers(), person=words("p9"))
+    said = []
+    encode(changed, state, "predict", said)
+    assert not [fault for fault in said if fault.level == "warning"]
+
+
 def test_the_user_may_say_what_a_column_is():
     assert kind_of([*numbers()[:-1], "abc"], as_category=("x",)) == ("category", [])
     assert kind_of(words("01/02/2020", "03/04/2020"), dates="day-first") == ("date", [])

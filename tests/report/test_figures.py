@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from deepen.core.figures import Bars, Curves, Figure, Gallery, Matrix, Rows, Sample
+from deepen.core.figures import Bars, Curves, Figure, Gallery, Matrix, Points, Rows, Sample
 from deepen.report.figures import draw, matrix, table
 from tests.report.contents import HOSTILE, figures, png
 
@@ -96,3 +96,10 @@ def test_bars_start_at_zero_to_both_sides():
 def test_a_legend_only_where_there_are_two_lines():
     assert "legend" not in draw(Curves("t", "x", "y", {"a": [(0, 1)]}))
     assert draw(Curves("t", "x", "y", {"a": [(0, 1)], "b": [(0, 2)]})).count('class="swatch"') == 2
+
+
+def test_groups_of_points_have_a_legend_and_plain_points_none():
+    grouped = draw(Points("t", "x", "y", [(0, 1), (1, 2)], groups=["<b>", "a"]))
+    assert grouped.count('class="mark"') == 2 and "&lt;b&gt;" in grouped
+    assert Tags(grouped).tags <= ALLOWED
+    assert "legend" not in draw(Points("t", "x", "y", [(0, 1)]))

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from deepen.core.figures import Curves, Matrix, Points
-from deepen.report.svg import axis, cell_styles, curves, heat_map, points, swatch
+from deepen.report.svg import axis, cell_styles, curves, group_names, group_swatch, heat_map, points, swatch
 from tests.report.contents import HOSTILE
 
 NAMES = [name for name in HOSTILE if name]
@@ -83,3 +83,22 @@ def test_long_lines_are_thinned():
 
 def test_swatches_repeat_after_the_last_stroke():
     assert swatch(0) == swatch(6) != swatch(1)
+
+
+def test_groups_of_points_have_marks_of_their_own():
+    """Eighteen marks that all differ: dots, squares and rings in six colours; in the natural order of the names."""
+    names = [f"class {number}" for number in range(19)]
+    figure = Points("t", "x", "y", [(float(i), float(i % 5)) for i in range(38)], groups=names[::-1] * 2)
+    assert group_names(figure) == names
+    drawn = ElementTree.fromstring(points(figure))
+    groups = [child for child in drawn.iter("g") if str(child.get("class")).startswith("group")]
+    assert [len(list(group)) for group in groups] == [2] * 19
+    marks = [str(group_swatch(index)) for index in range(19)]
+    assert len(set(marks)) == 18 and marks[18] == marks[0]
+    assert "in 19 groups" in str(drawn.get("aria-label"))
+
+
+def test_a_point_that_is_not_finite_leaves_its_group_whole():
+    figure = Points("t", "x", "y", [(0.0, 1.0), (math.nan, 2.0), (3.0, 1.0)], groups=["b", "a", "a"])
+    drawn = ElementTree.fromstring(points(figure))
+    assert [len(list(g)) for g in drawn.iter("g") if str(g.get("class")).startswith("group")] == [1, 1]

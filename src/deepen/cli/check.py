@@ -17,6 +17,7 @@ from deepen.core.units import plural
 
 if TYPE_CHECKING:
     from deepen.verbs.check import CheckResult
+    from deepen.verbs.shift import Shift
 
 SUMMARY = "look at data and say everything that is wrong with it, before training does"
 USAGE = "deepen check TASK DATA [--options]"
@@ -37,6 +38,10 @@ KEYS: dict[Level, str] = {"error": "errors", "sample": "samples", "warning": "wa
 class Own:
     """This command"""
 
+    against: str | None = field(
+        default=None,
+        metadata={"help": "a run or other data: has the distribution of inputs or classes shifted since?"},
+    )
     config: str | None = field(default=None, metadata={"help": "a JSON file of options, or another run's folder"})
     json: bool = field(default=False, metadata={"help": "print the result as one JSON object, every fault by itself"})
 
@@ -54,7 +59,8 @@ def run(argv: list[str]) -> int:
 
     from deepen.verbs.check import check
 
-    result = check(task, data, arguments.only(fields_of(*groups)), config=arguments.values.get("config"), flags=True)
+    own = {name: arguments.values[name] for name in ("against", "config") if name in arguments.values}
+    result = check(task, data, arguments.only(fields_of(*groups)), **own, flags=True)
     if arguments.values.get("json"):
         write_json(as_json(result))
     else:
@@ -67,6 +73,8 @@ def as_json(result: CheckResult) -> dict[str, Any]:
     found: dict[str, Any] = {"layout": result.layout, "split": result.split, "counts": result.counts}
     for level in LEVELS:
         found[KEYS[level]] = [_entry(fault) for fault in result.faults if fault.level == level]
+    if result.shift is not None:
+        found["shift"] = _shift(result.shift)
     return found
 
 
@@ -80,6 +88,20 @@ def as_text(result: CheckResult) -> str:
             shown = group.level
         lines.append(f"  {group.sentence()}")
     return "\n".join(line for line in [*lines, _verdict(result.faults)] if line)
+
+
+def _shift(shift: Shift) -> dict[str, Any]:
+    """The numbers behind the sentences."""
+    labels = shift.labels
+    shares = {} if labels is None else dict(zip(shift.names, zip(labels.old, labels.new, strict=True), strict=True))
+    return {
+        "auc": shift.told.auc,
+        "p": shift.told.p,
+        "moved": [asdict(each) for each in shift.moved],
+        "labels": {name: [float(share) for share in both] for name, both in shares.items()},
+        "labels_p": None if labels is None else labels.p,
+        "labels_are": shift.how,
+    }
 
 
 def _verdict(faults: Sequence[Fault]) -> str:

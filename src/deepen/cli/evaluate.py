@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from deepen.cli.arguments import parse, take, wants_help
 from deepen.cli.output import say, table, write, write_json
 from deepen.cli.pages import verb_page
-from deepen.cli.reading import run_folder, using_groups
+from deepen.cli.reading import Ensemble, run_folders, using_groups
 from deepen.core.errors import EXIT_DONE
 from deepen.core.faults import grouped
 from deepen.core.options import fields_of
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 SUMMARY = "score a run on its own test split, or on other data"
 USAGE = "deepen evaluate RUN [DATA] [--options]"
-EXAMPLES = ("deepen evaluate runs/digits-lenet", "deepen evaluate runs/photos-resnet18 photos/test --json")
+EXAMPLES = (
+    "deepen evaluate runs/digits-lenet",
+    "deepen evaluate runs/photos-resnet18 photos/test --json",
+    "deepen evaluate runs/digits-lenet --with runs/digits-mlp",
+)
 
 
 @dataclass(frozen=True)
@@ -33,18 +37,20 @@ class Own:
 def run(argv: list[str]) -> int:
     """Scores the run; the exit code."""
     if wants_help(argv):
-        write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own, *using_groups())))
+        write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own, Ensemble, *using_groups())))
         return EXIT_DONE
     groups = using_groups()
-    arguments = parse(argv, fields_of(Own, *groups))
+    arguments = parse(argv, fields_of(Own, Ensemble, *groups))
     words = arguments.words if len(arguments.words) != 1 else (*arguments.words, "")
     folder, data = take(words, ("RUN", "[DATA]"), usage=USAGE)
-    run_folder(folder)
+    runs = run_folders(folder, arguments.values.get("ensemble", ()))
 
     from deepen.verbs.evaluate import evaluate
 
     given = arguments.only(fields_of(*groups))
-    result = evaluate(folder, data or None, given, skip_bad=arguments.values.get("skip_bad", False), flags=True)
+    own = arguments.values
+    weights = own.get("weights", ())
+    result = evaluate(runs, data or None, given, weights=weights, skip_bad=own.get("skip_bad", False), flags=True)
     say("\n".join([result.layout, *(group.sentence() for group in grouped(result.faults))]))
     write_json(as_json(result)) if arguments.values.get("json") else write(as_text(result))
     return EXIT_DONE

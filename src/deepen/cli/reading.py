@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from deepen.core.errors import RunError
 from deepen.core.names import nearest
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Several runs that answer as one"""
+
+    ensemble: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "further runs that answer together with RUN, by the mean of their probabilities or numbers",
+            "alias": "with",
+        },
+    )
+    weights: tuple[float, ...] = field(
+        default=(), metadata={"help": "how much each run counts, RUN first; else all the same"}
+    )
 
 
 def run_folder(folder: str) -> str:
@@ -22,6 +40,14 @@ def run_folder(folder: str) -> str:
         f"; did you mean {os.path.join(parent, near)}?" if near else "; `deepen train` makes one and prints its path."
     )
     raise RunError(f"{folder}: no such run folder{mend}")
+
+
+def run_folders(folder: str, others: Sequence[str] = ()) -> str | list[str]:
+    """The folder, or with others all of them, each of which holds a run or the folds of one. Raises RunError."""
+    for each in (folder, *others):
+        if not os.path.isfile(os.path.join(each, "folds.json")):
+            run_folder(each)
+    return [folder, *others] if others else folder
 
 
 def using_groups() -> tuple[type, ...]:

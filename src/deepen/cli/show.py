@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,11 +17,17 @@ from deepen.core.options import fields_of, flat
 
 SUMMARY = "show a model's size and layers, or those of a run"
 USAGE = "deepen show MODEL|RUN"
+NOTE = (
+    "`deepen show schedule` draws schedules of the learning rate, and `deepen show rates TASK DATA` looks for a good\n"
+    "rate; both know --help."
+)
 EXAMPLES = (
     "deepen show resnet18",
     "deepen show lenet --input-shape 1,8,8 --outputs 10",
+    "deepen show resnet18 --graph resnet18.svg",
     "deepen show runs/photos-resnet18 --json",
 )
+FURTHER = {"schedule": "show_schedule", "rates": "show_rates"}  # a run folder of such a name is ./schedule
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,18 @@ class Own:
         default=(), metadata={"help": "channels,height,width instead of the paper's, such as 3,64,64", "least": 1}
     )
     outputs: int | None = field(default=None, metadata={"help": "classes instead of the paper's", "least": 1})
+    graph: str | None = field(
+        default=None, metadata={"help": "draw the network into this file, a picture (.svg) or a page (.html)"}
+    )
     json: bool = field(default=False, metadata={"help": "print the result as one JSON object"})
 
 
 def run(argv: list[str]) -> int:
-    """Prints the network."""
+    """Prints the network, or what else can be shown."""
+    if argv and argv[0] in FURTHER:
+        return importlib.import_module(f"deepen.cli.{FURTHER[argv[0]]}").run(argv)
     if wants_help(argv):
-        write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own,)))
+        write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own,), notes=(NOTE,)))
         return EXIT_DONE
     arguments = parse(argv, fields_of(Own))
     (what,) = take(arguments.words, ("MODEL|RUN",), usage=USAGE)
@@ -47,7 +59,7 @@ def run(argv: list[str]) -> int:
     from deepen.verbs.show import show
 
     own = arguments.values
-    result = show(what, input_shape=own.get("input_shape", ()), outputs=own.get("outputs"))
+    result = show(what, **{name: own[name] for name in ("input_shape", "outputs", "graph") if name in own})
     if own.get("json"):
         write_json(result)
     else:

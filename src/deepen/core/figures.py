@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Curves:
-    """Lines over a common axis, such as loss over epochs. `lines` maps a name to (x, y) pairs."""
+    """Lines over a common axis, such as loss over epochs. `lines` maps a name to (x, y) pairs.
+
+    behind   lines without names that stand thinly behind the others, such as those of single samples
+    """
 
     title: str
     x_label: str
@@ -15,6 +18,7 @@ class Curves:
     lines: dict[str, list[tuple[float, float]]]
     note: str = ""
     diagonal: bool = False  # draw y = x for comparison (reliability diagrams)
+    behind: list[list[tuple[float, float]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Points:
-    """A scatter of (x, y), such as answer against truth."""
+    """A scatter of (x, y), such as answer against truth; `groups` names the group of each point where there are any."""
 
     title: str
     x_label: str
@@ -52,6 +56,7 @@ class Points:
     points: list[tuple[float, float]]
     diagonal: bool = False
     note: str = ""
+    groups: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

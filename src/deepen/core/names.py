@@ -60,14 +60,18 @@ def tasks() -> dict[str, Named]:
 
 @cache
 def models() -> dict[str, Named]:
-    """Every model by name, from the keys of `SIZES` in the files in `models/`."""
+    """Every model by name, from the keys of `SIZES` in the files in `models/`.
+
+    `CONTRACTS` there says which tasks' networks they are: a tuple for all of a file's names, or a dict by name.
+    """
     found = {}
     for path in _files("models"):
         tree = ast.parse(path.read_text("utf-8"))
         contracts = _literal(tree, "CONTRACTS")
-        assert contracts is None or isinstance(contracts, tuple | list)
         for name in _size_names(tree):
-            found[name] = Named(name, f"deepen.models.{path.stem}", _summary(tree), tuple(contracts or ()))
+            own = contracts[name] if isinstance(contracts, dict) else contracts or ()
+            assert isinstance(own, tuple)
+            found[name] = Named(name, f"deepen.models.{path.stem}", _summary(tree), own)
     return found
 
 

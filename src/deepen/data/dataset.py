@@ -45,6 +45,7 @@ class Schema:
     target: str
     group: str = ""
     is_category: bool = True  # the target is a class name (stratify by it), not a number
+    needs_target: bool = True  # whether training cannot do without it: data without labels are then refused
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from deepen.core.names import did_you_mean
 from deepen.core.units import plural
 from deepen.data.dataset import Dataset, Schema
 from deepen.data.split_checks import label_texts
+from deepen.data.target import mark_group
 
 NAME_PREFIX = "name-prefix"
 PREFIX = re.compile(r"(.*?[^\d\W_].*?)[ _.\-]*\d+[a-z]?")
@@ -94,7 +95,7 @@ def with_groups(dataset: Dataset, group: str) -> Dataset:
             known = [name for name in table.column_names if name not in ("image", "source", "key")]
             known += [NAME_PREFIX] if _are_files(table) else []
             raise DataError(f"--group {group}: there is no such column{did_you_mean(group, known)}")
-    return dataset.with_tables(tables)
+    return dataset.with_tables({split: mark_group(table, group) for split, table in tables.items()})
 
 
 def _suggest_groups(names: Mapping[str, list[str | None]], labels: Mapping[str, list[str | None] | None]) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -65,7 +65,7 @@ def read(what: str | Path, schema: Schema, options: ReadOptions | None = None) -
     """
     options = options or ReadOptions()
     path = Path(what)
-    dataset = _found(path, schema, options)
+    dataset = _found(path, schema, options if schema.needs_target else replace(options, targets_needed=False))
     if options.hashes:
         dataset = verified(dataset, path, Path(options.hashes))
     return with_groups(dataset, options.group) if options.group and options.targets_needed else dataset

@@ -1,4 +1,4 @@
-"""Which column of a user's table is to be learned, and how the table remembers it."""
+"""Which column of a user's table is to be learned, which one groups it, and how the table remembers both."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from deepen.data.columns import RESERVED
 
 LIKELY = ("target", "label", "class", "y")
 _MARK = b"deepen.target"
+_GROUP = b"deepen.group"
 _SHOWN = 30
 
 
@@ -35,6 +36,16 @@ def mark_target(table: pa.Table, target: str) -> pa.Table:
 def target_of(table: pa.Table) -> str:
     """The name kept by `mark_target`, or "" if there is none."""
     return (table.schema.metadata or {}).get(_MARK, b"").decode()
+
+
+def mark_group(table: pa.Table, group: str) -> pa.Table:
+    """The table with the name of the column kept beside it whose equal values stay in one split."""
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _GROUP: group.encode()})
+
+
+def group_of(table: pa.Table) -> str:
+    """The name kept by `mark_group`, or "" if there is none."""
+    return (table.schema.metadata or {}).get(_GROUP, b"").decode()
 
 
 def found_column(columns: Sequence[str], asked: str, place: str) -> str:

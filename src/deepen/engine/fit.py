@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +17,12 @@ from deepen.bundle import checkpoint, records
 from deepen.core.clock import Stopwatch
 from deepen.core.errors import TrainingError
 from deepen.core.units import seconds
-from deepen.engine import schedule
 from deepen.engine.evaluate import evaluate
 from deepen.engine.events import Events, Silent
+from deepen.engine.keeper import Elsewhere, Keeper
 from deepen.engine.options import FitOptions
+from deepen.engine.parameter_groups import Start
+from deepen.engine.pretraining import pretrained, pretrained_names, stack_of
 from deepen.engine.signals import Interrupted, listening
 from deepen.engine.task import Task
 from deepen.engine.training import Training
@@ -36,6 +39,8 @@ class Fitted:
     model             with the best weights by validation (the last, where there is no validation split)
     history           one record per evaluation, as in metrics.jsonl
     timing            one record per evaluation: seconds so far, samples per second since the last one
+    folder            the run folder that was written to in the end; None on ranks that write nothing
+    pretraining       how each layer learned before (see engine/pretraining.py), empty without `--pretrain`
     """
 
     model: nn.Module
@@ -43,6 +48,8 @@ class Fitted:
     timing: list[dict[str, Any]]
     step: int
     seconds: float
+    folder: Path | None = None
+    pretraining: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -55,6 +62,7 @@ class _Progress:
     since_best: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     timing: list[dict[str, Any]] = field(default_factory=list)
+    pretraining: list[dict[str, Any]] = field(default_factory=list)
 
 
 def fit(
@@ -64,7 +72,10 @@ def fit(
     options: FitOptions,
     *,
     folder: Path | None = None,
+    elsewhere: Elsewhere | None = None,
     resume: bool = False,
+    start: Start | None = None,
+    unlabelled: Sequence[Encoded] = (),
     device: torch.device | None = None,
     ranks: Ranks | None = None,
     events: Events | None = None,
@@ -73,15 +84,26 @@ def fit(
 
     train, val  encoded tables; without `val` the last weights are kept
     folder      a run folder for checkpoints, metrics.jsonl and timing.jsonl; None: nothing is written
+    elsewhere   makes another run folder, should the first no longer be writable; None: training then ends
     resume      go on from the folder's newest checkpoint, if it has one
+    start       weights to begin with; they are in a checkpoint before the first step, so no later one needs them
+    unlabelled  samples that pretraining sees beside `train`, where the options ask for pretraining
 
     Raises TrainingError if training cannot go on, and Interrupted, after saving, when a signal asked to stop.
     """
     device, ranks, events = device or torch.device("cpu"), ranks or Alone(), events or Silent()
-    training = _started(task, train, options, device, ranks)
-    loop = _Loop(training, val, folder if ranks.rank == 0 else None, events)
+    course: list[dict[str, Any]] = []
+    if options.pretrain is not None:
+        going_on = resume and folder is not None
+        start, course = _pretrained(task, [train, *unlabelled], options, device, ranks, events, going_on)
+    training = _started(task, train, options, device, ranks, start)
+    keeper = Keeper(folder if ranks.rank == 0 else None, elsewhere)
+    loop = _Loop(training, val, keeper, events)
+    loop.progress.pretraining = course
     if resume and folder is not None:
         loop.restore(*checkpoint.load_checkpoint(folder))
+    elif start is not None:
+        loop._save()
     try:
         loop.run()
     except (RuntimeError, MemoryError) as error:
@@ -95,9 +117,33 @@ def fit(
     return loop.fitted()
 
 
-def _started(task: Task, train: Encoded, options: FitOptions, device: torch.device, ranks: Ranks) -> Training:
+def _pretrained(
+    task: Task,
+    encoded: Sequence[Encoded],
+    options: FitOptions,
+    device: torch.device,
+    ranks: Ranks,
+    events: Events,
+    going_on: bool,
+) -> tuple[Start, list[dict[str, Any]]]:
+    """Where training starts after pretraining, and its course; of a run that goes on the names alone."""
+    if going_on:
+        with torch.device("meta"):
+            network = task.build()
+        return Start({}, pretrained_names(network, stack_of(network, options))), []
     try:
-        return Training(task, train, options, device=device, ranks=ranks)
+        found = pretrained(task, encoded, options, device=device, ranks=ranks, events=events)
+    except BaseException:
+        events.done()
+        raise
+    return found.start, found.course
+
+
+def _started(
+    task: Task, train: Encoded, options: FitOptions, device: torch.device, ranks: Ranks, start: Start | None
+) -> Training:
+    try:
+        return Training(task, train, options, device=device, ranks=ranks, start=start)
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error) and "overflow" not in str(error).lower():
             raise
@@ -107,8 +153,8 @@ def _started(task: Task, train: Encoded, options: FitOptions, device: torch.devi
 
 
 class _Loop:
-    def __init__(self, training: Training, val: Encoded | None, folder: Path | None, events: Events) -> None:
-        self.training, self.val, self.folder, self.events = training, val, folder, events
+    def __init__(self, training: Training, val: Encoded | None, keeper: Keeper, events: Events) -> None:
+        self.training, self.val, self.keeper, self.events = training, val, keeper, events
         self.progress = _Progress()
         self.watch = Stopwatch()
         self._saved_seconds = 0.0
@@ -147,16 +193,19 @@ class _Loop:
         self.watch = Stopwatch(state["seconds"])
         self._saved_seconds, self._saved_step = state["seconds"], self.training.step
         self._lap = (state["seconds"], self.training.step)
-        if self.folder is not None:
-            records.truncate_metrics(self.folder, len(self.progress.history))
-            records.truncate_timing(self.folder, len(self.progress.timing))
+        folder = self.keeper.folder
+        if folder is not None:
+            records.truncate_metrics(folder, len(self.progress.history))
+            records.truncate_timing(folder, len(self.progress.timing))
 
     def fitted(self) -> Fitted:
         model = self.training.evaluated
         if self.progress.best_weights:
             model.load_state_dict(self.progress.best_weights)
         model.eval()
-        return Fitted(model, self.progress.history, self.progress.timing, self.training.step, self.watch.seconds())
+        progress, seconds_taken = self.progress, self.watch.seconds()
+        pace, step, folder = progress.timing, self.training.step, self.keeper.folder
+        return Fitted(model, progress.history, pace, step, seconds_taken, folder, progress.pretraining)
 
     def _plan(self) -> None:
         training = self.training
@@ -167,29 +216,30 @@ class _Loop:
     def _evaluate(self) -> None:
         training, progress = self.training, self.progress
         training.check_finite()
+        training.settle()
         record: dict[str, Any] = {"step": training.step, "epoch": _epochs(training), **self._rates()}
+        watched, larger_is_better = record["train_loss"], False
         if self.val is not None:
             metrics = evaluate(
                 training.task, training.evaluated, self.val, device=training.device, ranks=training.ranks
             ).result()
             record |= {f"val_{name}": value for name, value in metrics.items()}
-            self._keep_if_best(metrics[training.task.objective[0]])
+            watched, larger_is_better = metrics[training.task.objective[0]], training.task.objective[1] == "max"
+            self._keep_if_best(watched)
+        if training.plateau.is_on:
+            training.plateau.see(training.ranks.from_first(watched), larger_is_better=larger_is_better)
         progress.history.append(_rounded(record))
         progress.timing.append(self._pace())
-        if self.folder is not None:
-            records.append_timing(self.folder, progress.timing[-1])
-            records.append_metrics(self.folder, progress.history[-1])
+        self.keeper.append(progress.history, progress.timing)
         if training.ranks.rank == 0:
             self.events.evaluated(progress.history[-1])
 
     def _rates(self) -> dict[str, float]:
         training = self.training
-        options = training.options
-        rate = options.optimizer.learning_rate * schedule.factor(options.schedule, training.budget.progress)
         loss = float(training.loss_sum) / max(1, training.loss_count)
         training.loss_sum.zero_()
         training.loss_count = 0
-        return {"learning_rate": rate, "train_loss": loss}
+        return {"learning_rate": training.rate, "train_loss": loss}
 
     def _keep_if_best(self, value: float) -> None:
         progress, training = self.progress, self.training
@@ -229,7 +279,7 @@ class _Loop:
 
     def _save(self) -> None:
         self._saved_seconds, self._saved_step = self.watch.seconds(), self.training.step
-        if self.folder is None:
+        if self.keeper.folder is None:
             return
         self.training.check_finite()
         progress = self.progress
@@ -243,10 +293,11 @@ class _Loop:
                 "since_best": progress.since_best,
                 "history": progress.history,
                 "timing": progress.timing,
+                "pretraining": progress.pretraining,
             },
             "seconds": self._saved_seconds,
         }
-        checkpoint.save_checkpoint(self.folder, tensors, state, step=self.training.step)
+        self.keeper.save(tensors, state, self.training.step, progress.history, progress.timing)
 
 
 def choose_device(name: str, rank: int = 0) -> torch.device:

@@ -4,7 +4,7 @@ A file in tasks/ offers, beside its constants:
     Options                                frozen dataclass; each field's help stands in its metadata
     schema(options) -> Schema               which columns, which readers
     learn(options, table, dataset, faults)  -> dict: what preparing learned, JSON-able
-    Task(options, state)                    the class below
+    Task(options, state)                    the class below, where runs can stand in for one another the last one
     TINY                                    options and a generator of data on which it learns in seconds
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from deepen.core.faults import Fault
 from deepen.core.figures import Figure
 from deepen.data.dataset import Dataset
+from deepen.metrics.rows import PerRow
 from deepen.ops.losses import Loss
 from deepen.prepare.encoded import Batch, Draws, Encoded
 
@@ -42,6 +43,15 @@ class Metrics(Protocol):
 
     def intervals(self) -> dict[str, tuple[float, float]]:
         """95 % intervals (low, high) of those figures for which they are known."""
+        ...
+
+
+@runtime_checkable
+class PairedMetrics(Metrics, Protocol):
+    """Metrics by which two runs can be compared sample by sample."""
+
+    def per_row(self) -> dict[str, PerRow]:
+        """Those of the figures that are a mean over samples, by name, in the order of the rows."""
         ...
 
 
@@ -80,6 +90,47 @@ class Task(Protocol):
 
     def figures(self, metrics: Any, encoded: Encoded) -> list[Figure]:
         """What the report should draw of an evaluation."""
+        ...
+
+
+@dataclass(frozen=True)
+class Terms:
+    """In what terms a run's outputs speak: two runs of a task can be combined where only the order of labels differs.
+
+    target  the column that is answered
+    labels  the classes that the columns of the outputs stand for, in their order; () where the output is a number
+    """
+
+    target: str
+    labels: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class SharedOutputs(Task, Protocol):
+    """A task whose network's outputs mean the same from run to run, so that others can average, store or learn them.
+
+    `score` is `score_outputs` of `outputs`, and `answer` is `answer_outputs` of `outputs`.
+    """
+
+    @property
+    def terms(self) -> Terms:
+        """What this run's outputs stand for."""
+        ...
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Of classes: logits [B, K], whose softmax is their probabilities; of a number: [B], in the target's unit."""
+        ...
+
+    def combine(self, outputs: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """The outputs of an ensemble from those of its runs, all in these terms; the weights add up to 1."""
+        ...
+
+    def score_outputs(self, outputs: Tensor, batch: Batch, metrics: Any) -> None:
+        """Adds outputs for a batch with targets to the metrics."""
+        ...
+
+    def answer_outputs(self, outputs: Tensor, batch: Batch, sources: Sequence[str]) -> list[Any]:
+        """One frozen, JSON-able dataclass per row of the outputs; the first field is `source`."""
         ...
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,23 @@ from torch import Tensor, nn
 from deepen.core import rng
 from deepen.core.errors import OptionError, TrainingError
 from deepen.engine import budget, optim, schedule
-from deepen.engine.average import MovingAverage
+from deepen.engine.average import MovingAverage, UniformAverage
 from deepen.engine.feed import Feeder, on_device
+from deepen.engine.optim_objective import BatchObjective
 from deepen.engine.options import FitOptions
+from deepen.engine.parameter_groups import Start, begin, frozen_norms
+from deepen.engine.regularize import MaxNorm, Penalty
 from deepen.engine.task import Task
+from deepen.nn import init
 from deepen.nn.dropout import drawing_for
+from deepen.nn.noise import noisy_weights
+from deepen.ops.losses import Loss
 from deepen.parallel.ranks import Ranks
-from deepen.prepare.encoded import Draws, Encoded
+from deepen.prepare.encoded import Batch, Draws, Encoded
 
 FINITE_CHECK_STEPS = 16  # on a GPU a check costs a synchronization; bad updates are skipped there without one
 SOURCES_SHOWN = 3
+STATISTICS_ROWS = 10_000  # training rows from which the batch norms of a uniform average learn their statistics
 
 
 class Training:
@@ -32,13 +41,31 @@ class Training:
     step             updates so far
     """
 
-    def __init__(self, task: Task, train: Encoded, options: FitOptions, *, device: torch.device, ranks: Ranks) -> None:
+    def __init__(
+        self,
+        task: Task,
+        train: Encoded,
+        options: FitOptions,
+        *,
+        device: torch.device,
+        ranks: Ranks,
+        start: Start | None = None,
+    ) -> None:
+        options = optim.adapted(options, len(train))
         self.task, self.options, self.device, self.ranks = task, options, device, ranks
         self.train = on_device(train, device)
-        torch.manual_seed(rng.key(options.seed, "initialization") % 2**63)
-        self.model = place(task.build(), device)
+        if options.pretrain is not None and start is None:
+            raise OptionError(
+                f"--pretrain {options.pretrain}: only a whole training begins with it, not a range test; leave it out."
+            )
+        self.model = fresh(task, options)
+        begin(self.model, start, options)
+        self.model = place(self.model, device)
+        optim.require_fit(options, self.model)
         self.optimizer = optim.build(options.optimizer, self.model)
+        self.plateau = schedule.Plateau(options.schedule)
         self.average = MovingAverage(self.model, options.ema) if options.ema > 0 else None
+        self.uniform_average = UniformAverage(self.model, options.swa) if options.swa > 0 else None
         self.budget = budget.of(options, len(train))
         self.steps_per_epoch = budget.steps_per_epoch(len(train), options.batch_size)
         self.step = self.epoch = self.position = 0
@@ -49,38 +76,69 @@ class Training:
         self._buffers = [b for b in self.model.buffers() if b.is_floating_point()]
         self._saved_buffers = [torch.empty_like(b) for b in self._buffers]
         self._trainable = [p for p in self.model.parameters() if p.requires_grad]
+        self._frozen_norms = frozen_norms(self.model)
+        self._noised = {name: p for name, p in self.model.named_parameters() if p.requires_grad and p.dim() > 1}
+        self._penalty = Penalty(self.model, l1=options.l1, l2=options.l2)
+        self._max_norm = MaxNorm(self.model, options.max_norm)
         self._scaler = _scaler(options, device)
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
         self._recent: deque[tuple[int, np.ndarray, float]] = deque(maxlen=FINITE_CHECK_STEPS)
         self._feeder = Feeder(task, self.train, options, device)
+        self._batches: list[Batch] = []  # of the update under way, where the optimizer asks for the loss again
+        self._objective: BatchObjective | None = None
         self.model.train()
 
     @property
     def evaluated(self) -> nn.Module:
-        """The network that is evaluated and kept: the average where there is one."""
+        """The network that is evaluated and kept: the average where there is one, the uniform one once it has begun."""
+        if self.uniform_average and self.uniform_average.count:
+            return self.uniform_average.model
         return self.average.model if self.average else self.model
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next update."""
+        peak = self.options.optimizer.learning_rate
+        assert peak is not None, "optim.adapted fills it in"
+        return peak * schedule.factor(self.options.schedule, self.budget.progress) * self.plateau.scale
 
     def order(self) -> list[np.ndarray]:
         """The batches of the current epoch: row numbers, a pure function of (seed, epoch)."""
         rows = rng.permutation(self.options.seed, self.epoch, len(self.train))
         return np.array_split(rows, self.steps_per_epoch)
 
-    def update(self, rows: np.ndarray, *, wish_to_stop: bool = False, following: np.ndarray | None = None) -> bool:
+    def update(
+        self,
+        rows: np.ndarray,
+        *,
+        wish_to_stop: bool = False,
+        following: np.ndarray | None = None,
+        rate: float | None = None,
+    ) -> bool:
         """One update from these rows (over all ranks). Returns whether any rank wishes to stop.
 
         following  the rows of the next update in this epoch, so that making them ready can begin
+        rate       the learning rate, where it is not the schedule's
 
         Raises TrainingError, with the network as it was before, if the loss or the gradient is not finite.
         """
-        rate = self.options.optimizer.learning_rate * schedule.factor(self.options.schedule, self.budget.progress)
+        rate = self.rate if rate is None else rate
         optim.set_rate(self.optimizer, rate)
+        for norm in self._frozen_norms:
+            norm.eval()
         if self._buffers:
             torch._foreach_copy_(self._saved_buffers, self._buffers)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss_sum, count = self._backward(rows, following)
+        for parameter in self._trainable:  # as Optimizer.zero_grad, without the hooks around it
+            parameter.grad = None
+        noise = self.options.weight_noise
+        with noisy_weights(self._noised, noise, seed=self.options.seed, step=self.step):
+            loss_sum, count = self._backward(rows, following)
         loss_sum, count, stop = self._add_ranks(loss_sum, count, wish_to_stop)
         self._scale_gradients(len(rows) / max(count, 1))
+        if optim.needs_objective(self.optimizer):
+            self._objective = self._objective_of(count)
         self._apply(loss_sum, rows, rate)
+        self._max_norm.apply()
         self.loss_sum += loss_sum
         self.loss_count += count
         self.step += 1
@@ -88,6 +146,8 @@ class Training:
         if self.average:
             self.average.update(self.step)
         self.budget.advance(self.step)
+        if self.uniform_average:
+            self.uniform_average.update(self.budget.progress)
         if self.position == self.steps_per_epoch:
             self.epoch, self.position = self.epoch + 1, 0
         return stop
@@ -99,6 +159,17 @@ class Training:
             return
         step, rows, rate = next((entry for entry in self._recent if entry[0] == bad), self._recent[-1])
         self._refuse(step, rows, rate, loss=math.nan, norm=math.nan)
+
+    def settle(self) -> None:
+        """Makes the network that is evaluated ready for it: a mean of weights needs batch norms' statistics of its own.
+
+        They are those of up to 10,000 training rows, drawn anew for each epoch, and the same on every rank.
+        """
+        if self.uniform_average and self.uniform_average.count:
+            rows = rng.permutation(self.options.seed, self.epoch, len(self.train))[:STATISTICS_ROWS]
+            size = math.ceil(min(self.options.batch_size, len(self.train)) / self.options.accumulate)
+            batches = np.array_split(rows, max(1, len(rows) // size))
+            self.uniform_average.learn_statistics([partial(self._only_forward, each) for each in batches])
 
     def close(self) -> None:
         """Ends what runs beside training."""
@@ -112,7 +183,9 @@ class Training:
             "position": self.position,
             "loss_count": self.loss_count,
             "budget": self.budget.state(),
+            "plateau": self.plateau.state(),
             "scaler": self._scaler.state_dict() if self._scaler else None,
+            "averaged": self.uniform_average.count if self.uniform_average else 0,
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -121,6 +194,8 @@ class Training:
         found |= {f"optimizer.{name}": value for name, value in optim.state_tensors(self.optimizer).items()}
         if self.average:
             found |= {f"average.{name}": value for name, value in self.average.tensors().items()}
+        if self.uniform_average:
+            found |= {f"uniform.{name}": value for name, value in self.uniform_average.tensors().items()}
         found["loss_sum"] = self.loss_sum
         return found
 
@@ -129,12 +204,15 @@ class Training:
         self.step, self.epoch, self.position = state["step"], state["epoch"], state["position"]
         self.loss_count = state["loss_count"]
         self.budget.restore(state["budget"])
+        self.plateau.restore(state.get("plateau", {}))
         if self._scaler and state["scaler"]:
             self._scaler.load_state_dict(state["scaler"])
         self.model.load_state_dict(_under("model.", tensors))
         optim.restore(self.optimizer, _under("optimizer.", tensors))
         if self.average:
             self.average.model.load_state_dict(_under("average.", tensors))
+        if self.uniform_average:
+            self.uniform_average.restore(state["averaged"], _under("uniform.", tensors))
         self.loss_sum.copy_(tensors["loss_sum"])
 
     def _backward(self, rows: np.ndarray, following: np.ndarray | None) -> tuple[Tensor, int]:
@@ -144,15 +222,35 @@ class Training:
             self._feeder.prepare(self.epoch, self.position + 1, self._share(following))
         loss_sum = torch.zeros((), device=self.device)
         count = 0
-        draws = Draws(self.options.seed, self.epoch)
+        self._batches = batches if optim.needs_objective(self.optimizer) else []
         for batch in batches:
-            with drawing_for(draws.seed, draws.epoch, batch.rows, self.device), self._precision():
-                loss = self.task.loss(self._forward, batch)
+            loss = self._loss(batch)
             scaled = loss.sum * (1.0 / len(rows))
             (self._scaler.scale(scaled) if self._scaler else scaled).backward()
             loss_sum += loss.sum.detach().float()
             count += batch.count
         return loss_sum, count
+
+    def _loss(self, batch: Batch) -> Loss:
+        """The summed loss of a batch, a pure function of the weights, the epoch and the rows."""
+        with drawing_for(self.options.seed, self.epoch, batch.rows, self.device), self._precision():
+            return self.task.loss(self._forward, batch)
+
+    def _objective_of(self, count: int) -> BatchObjective:
+        return BatchObjective(
+            lambda batch: self._loss(batch).sum,
+            self._batches,
+            [p for group in self.optimizer.param_groups for p in group["params"]],
+            self._buffers,
+            ranks=self.ranks,
+            count=count,
+            device=self.device,
+        )
+
+    def _only_forward(self, rows: np.ndarray, model: nn.Module) -> None:
+        batch = self.task.batch(self.train, rows, Draws(self.options.seed, self.epoch)).to(self.device)
+        with drawing_for(self.options.seed, self.epoch, rows, self.device), self._precision():
+            self.task.loss(model, batch)
 
     def _share(self, rows: np.ndarray) -> np.ndarray:
         return rows if self.ranks.size == 1 else np.array_split(rows, self.ranks.size)[self.ranks.rank]
@@ -175,9 +273,15 @@ class Training:
             self._scaler.unscale_(self.optimizer)
         if ratio != 1.0:
             torch._foreach_mul_(gradients, ratio)
+        self._penalty.add_gradients()
+        gradients = [p.grad for p in self._trainable if p.grad is not None]
         self.grad_norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        norm = self.grad_norm
+        if self.options.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(self._trainable, self.options.clip_value)
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self.options.clip_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(self._trainable, self.options.clip_norm, self.grad_norm)
+            torch.nn.utils.clip_grads_with_norm_(self._trainable, self.options.clip_norm, norm)
 
     def _apply(self, loss_sum: Tensor, rows: np.ndarray, rate: float) -> None:
         """The optimizer's step, left out where loss or gradient is not finite."""
@@ -186,7 +290,7 @@ class Training:
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 self._restore_buffers(torch.tensor(True))
                 self._refuse(self.step + 1, rows, rate, loss=loss / len(rows), norm=norm)
-            self.optimizer.step()
+            optim.step(self.optimizer, objective=self._objective)
             return
         bad = ~(torch.isfinite(loss_sum) & (torch.isfinite(self.grad_norm) | (self._scaler is not None)))
         self._recent.append((self.step + 1, rows, rate))
@@ -196,8 +300,7 @@ class Training:
             self._scaler.step(self.optimizer)
             self._scaler.update()
         else:
-            self.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]  # read by PyTorch's fused steps
-            self.optimizer.step()
+            optim.step(self.optimizer, bad=bad, objective=self._objective)
         if self.step % FINITE_CHECK_STEPS == FINITE_CHECK_STEPS - 1:
             self.check_finite()
 
@@ -205,9 +308,11 @@ class Training:
         for live, saved in zip(self._buffers, self._saved_buffers, strict=True):
             live.copy_(torch.where(bad, saved, live))
 
-    def _precision(self) -> torch.autocast:
-        dtype = {"fp32": torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float16}[self.options.precision]
-        return torch.autocast(self.device.type, dtype=dtype, enabled=self.options.precision != "fp32")
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.options.precision == "fp32":
+            return nullcontext()
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[self.options.precision]
+        return torch.autocast(self.device.type, dtype=dtype)
 
     def _refuse(self, step: int, rows: np.ndarray, rate: float, *, loss: float, norm: float) -> None:
         sources = [self.train.source(int(row)) for row in rows[:SOURCES_SHOWN]]
@@ -217,6 +322,15 @@ class Training:
             f"{norm:.4g}, at learning rate {rate:.3g}; the batch holds {', '.join(sources)}{more}. The weights are as "
             "they were before this step; look at these samples, or train with a lower --optimizer.lr or --clip-norm 1."
         )
+
+
+def fresh(task: Task, options: FitOptions) -> nn.Module:
+    """The network at its random start, a function of the options and their seed."""
+    torch.manual_seed(rng.key(options.seed, "initialization") % 2**63)
+    model = task.build()
+    if options.initialization != "model":
+        init.start(model, options.initialization, options.initialization_value)
+    return model
 
 
 def place(model: nn.Module, device: torch.device) -> nn.Module:

@@ -20,7 +20,7 @@ from deepen.metrics.confusion import (
     per_class,
 )
 from deepen.metrics.resample import Interval, binomial_interval, bootstrap_counts, bootstrap_mean
-from deepen.metrics.rows import ROWS, RowEntries
+from deepen.metrics.rows import ROWS, PerRow, RowEntries
 
 NUM_BINS = 15
 NUM_WORST = 12
@@ -127,6 +127,21 @@ class Classification:
         }
         if self.num_classes > self.top:
             found[f"top{self.top}_accuracy"] = binomial_interval(int(np.sum(held["places"] < self.top)), count)
+        return found
+
+    def per_row(self) -> dict[str, PerRow]:
+        """Those figures that are a mean over samples, by name, empty when no sample was counted."""
+        held = self._counted()
+        if len(held[ROWS]) == 0:
+            return {}
+        right = (held["answers"] == held["targets"]).astype(np.float64)
+        found = {
+            "accuracy": PerRow(right, "max", is_share=True),
+            "cross_entropy": PerRow(held["losses"].astype(np.float64), "min"),
+        }
+        if self.num_classes > self.top:
+            near = (held["places"] < self.top).astype(np.float64)
+            found[f"top{self.top}_accuracy"] = PerRow(near, "max", is_share=True)
         return found
 
     def confusion(self) -> np.ndarray:

@@ -13,7 +13,7 @@ from deepen.core import rng
 from deepen.core.figures import Bars, Figure, Gallery, Points, Rows, Sample
 from deepen.core.units import round_step
 from deepen.metrics.resample import Interval, bootstrap_mean
-from deepen.metrics.rows import ROWS, RowEntries
+from deepen.metrics.rows import ROWS, PerRow, RowEntries
 
 NUM_WORST = 12
 NUM_POINTS = 2000
@@ -88,6 +88,17 @@ class Regression:
         }
         if self.scale == "log":
             found["rmse_log"] = bootstrap_mean(self.errors() ** 2, seed=seed, after=np.sqrt)
+        return found
+
+    def per_row(self) -> dict[str, PerRow]:
+        """Those figures that are a mean over samples or the root of one, by name, empty when no sample was added."""
+        predictions, targets = self.pairs()
+        if len(targets) == 0:
+            return {}
+        errors = predictions - targets
+        found = {"rmse": PerRow(errors**2, "min", is_root=True), "mae": PerRow(np.abs(errors), "min")}
+        if self.scale == "log":
+            found["rmse_log"] = PerRow(self.errors() ** 2, "min", is_root=True)
         return found
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:

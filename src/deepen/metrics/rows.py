@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 ROWS = "rows"
+
+
+@dataclass(frozen=True)
+class PerRow:
+    """A figure that is the mean of a value per sample, so that two runs can be compared sample by sample.
+
+    values     [n] float64, in the order of the rows
+    direction  whether "max" or "min" is better
+    is_root    the figure is the square root of that mean (a root mean square)
+    is_share   each value is 0 or 1, so that the figure is a share
+    """
+
+    values: np.ndarray
+    direction: Literal["max", "min"]
+    is_root: bool = False
+    is_share: bool = False
+
+    def figure(self) -> float:
+        """The figure itself."""
+        mean = float(self.values.mean())
+        return mean**0.5 if self.is_root else mean
 
 
 class RowEntries:

@@ -70,6 +70,7 @@ class Options:
             "help": "fraction of each hidden linear layer that is dropped in training",
             "least": 0.0,
             "below": 1.0,
+            "search": "0..0.5",
         },
     )
 

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from deepen.nn.shapes import ImageShape, Paper, TableShape
 from deepen.nn.table import TableFeatures
 
-CONTRACTS = ("image classifier", "table predictor")
+CONTRACTS = {
+    "softmax-regression": ("image classifier", "table classifier"),
+    "linear-regression": ("table regressor",),
+}
 
 
 @dataclass(frozen=True)

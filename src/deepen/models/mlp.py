@@ -1,26 +1,28 @@
 """Multilayer perceptron: linear maps with ReLU between (Rumelhart, Hinton, Williams 1986; Nair and Hinton 2010).
 
-    h[0] = x,    h[i + 1] = dropout(relu(W[i] h[i] + b[i])),    logits = W[n] h[n] + b[n]
+    h[0] = x,    h[i + 1] = dropout(f(W[i] h[i] + b[i])),    logits = W[n] h[n] + b[n],    f = relu, sigmoid or tanh
 
 On images x is the flattened image, on table rows the numbers followed by the categories (see nn/table.py). Any size
-fits.
+fits. Its hidden layers are a stack that `--pretrain` can train one by one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from deepen.core.errors import OptionError
 from deepen.nn.dropout import Dropout
-from deepen.nn.init import start_linears
+from deepen.nn.init import start, start_linears
 from deepen.nn.shapes import ImageShape, Paper, TableShape
+from deepen.nn.stack import Activation, LayerStack
 from deepen.nn.table import TableFeatures
 
-CONTRACTS = ("image classifier", "table predictor")
+CONTRACTS = ("image classifier", "table classifier", "table regressor")
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,23 @@ class Options:
     """Options of the perceptron."""
 
     hidden: tuple[int, ...] = field(
-        default=(), metadata={"help": "widths of the hidden layers, in order; none named means 256 128"}
+        default=(),
+        metadata={
+            "help": "widths of the hidden layers, in order; none named means 256 128",
+            "search": "64;256;128,64;256,128;512,256;512,256,128",
+        },
+    )
+    activation: Literal["relu", "sigmoid", "tanh"] = field(
+        default="relu", metadata={"help": "the nonlinearity of the hidden layers"}
     )
     dropout: float = field(
         default=0.1,
-        metadata={"help": "fraction of each hidden layer that is dropped in training", "least": 0.0, "below": 1.0},
+        metadata={
+            "help": "fraction of each hidden layer that is dropped in training",
+            "least": 0.0,
+            "below": 1.0,
+            "search": "0..0.5",
+        },
     )
     embedding: int = field(
         default=16,
@@ -84,10 +98,15 @@ class ImagePerceptron(nn.Module):
 
     def __init__(self, inputs: ImageShape, hidden: tuple[int, ...], outputs: int, options: Options) -> None:
         super().__init__()
-        self.layers = _layers((inputs.num_values, *hidden), outputs, options.dropout)
+        self.layers = _layers((inputs.num_values, *hidden), outputs, options)
+        self.activation: Activation = options.activation
 
     def forward(self, images: Tensor) -> Tensor:
         return self.layers(torch.flatten(images, 1))
+
+    def stack(self) -> LayerStack:
+        """The hidden layers."""
+        return LayerStack(_hidden_layers(self.layers), self.activation)
 
 
 class TablePerceptron(nn.Module):
@@ -96,16 +115,33 @@ class TablePerceptron(nn.Module):
     def __init__(self, inputs: TableShape, hidden: tuple[int, ...], outputs: int, options: Options) -> None:
         super().__init__()
         self.features = TableFeatures(inputs, embedding=options.embedding)
-        self.layers = _layers((self.features.width, *hidden), outputs, options.dropout)
+        self.layers = _layers((self.features.width, *hidden), outputs, options)
+        self.activation: Activation = options.activation
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
         return self.layers(self.features(numbers, categories))
 
+    def stack(self) -> LayerStack:
+        """The hidden layers."""
+        return LayerStack(_hidden_layers(self.layers), self.activation)
 
-def _layers(widths: tuple[int, ...], outputs: int, dropout: float) -> nn.Sequential:
+
+def _layers(widths: tuple[int, ...], outputs: int, options: Options) -> nn.Sequential:
+    """Linear layers with the nonlinearity after each but the last; He's start for ReLU, Glorot and Bengio's else."""
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise(widths):
-        layers += [nn.Linear(width_in, width_out), nn.ReLU(inplace=True), Dropout(dropout)]
+        layers += [nn.Linear(width_in, width_out), _nonlinearity(options.activation), Dropout(options.dropout)]
     stack = nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
-    start_linears(stack)
+    if options.activation == "relu":
+        start_linears(stack)
+    else:
+        start(stack, "xavier-uniform")
     return stack
+
+
+def _nonlinearity(activation: str) -> nn.Module:
+    return {"relu": nn.ReLU(inplace=True), "sigmoid": nn.Sigmoid(), "tanh": nn.Tanh()}[activation]
+
+
+def _hidden_layers(layers: nn.Sequential) -> tuple[nn.Linear, ...]:
+    return tuple(layer for layer in layers if isinstance(layer, nn.Linear))[:-1]

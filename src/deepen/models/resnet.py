@@ -6,6 +6,9 @@ Every convolution is followed by batch normalization; where the shape changes, x
 (option B of the paper). In the deep ones the 3x3 convolution carries the stride, as in the weights that circulate.
 Parameter names are torchvision's, so its weights load as they are.
 
+ResNeXt (Xie et al. 2017, Aggregated Residual Transformations) splits the 3x3 convolution into 32 groups: resnext50 is
+its 32x4d, resnext101 its 32x8d. Wide ResNets (Zagoruyko and Komodakis 2016) double the maps of the 3x3 convolutions.
+
 From 64 pixels a side the stem is the paper's: 7x7, stride 2, then a 3x3 maximum, stride 2. Below 64 it is a 3x3
 convolution of stride 1 and no pooling, so that 32x32 images keep 4x4 final maps. The smallest image is 8x8.
 """
@@ -29,10 +32,16 @@ SMALL_SIDE = 64  # below this many pixels the stem does not shrink the image
 
 @dataclass(frozen=True)
 class Size:
-    """Blocks in each of the four stages, and whether they are the 1x1, 3x3, 1x1 ones."""
+    """Blocks in each of the four stages, and whether they are the 1x1, 3x3, 1x1 ones.
+
+    groups       into how many the maps of the 3x3 convolutions of those are split
+    group_width  maps in each group of the first stage, twice as many in each stage that follows
+    """
 
     blocks: tuple[int, int, int, int]
     is_bottleneck: bool
+    groups: int = 1
+    group_width: int = 64
 
 
 SIZES = {
@@ -41,6 +50,10 @@ SIZES = {
     "resnet50": Size(blocks=(3, 4, 6, 3), is_bottleneck=True),
     "resnet101": Size(blocks=(3, 4, 23, 3), is_bottleneck=True),
     "resnet152": Size(blocks=(3, 8, 36, 3), is_bottleneck=True),
+    "resnext50": Size(blocks=(3, 4, 6, 3), is_bottleneck=True, groups=32, group_width=4),
+    "resnext101": Size(blocks=(3, 4, 23, 3), is_bottleneck=True, groups=32, group_width=8),
+    "wide-resnet50": Size(blocks=(3, 4, 6, 3), is_bottleneck=True, group_width=128),
+    "wide-resnet101": Size(blocks=(3, 4, 23, 3), is_bottleneck=True, group_width=128),
 }
 
 PAPER = {
@@ -49,6 +62,10 @@ PAPER = {
     "resnet50": Paper(inputs=(3, 224, 224), outputs=1000, parameters=25_557_032, multiply_adds=4_089_184_256),
     "resnet101": Paper(inputs=(3, 224, 224), outputs=1000, parameters=44_549_160, multiply_adds=7_801_405_440),
     "resnet152": Paper(inputs=(3, 224, 224), outputs=1000, parameters=60_192_808, multiply_adds=11_513_626_624),
+    "resnext50": Paper(inputs=(3, 224, 224), outputs=1000, parameters=25_028_904, multiply_adds=4_230_479_872),
+    "resnext101": Paper(inputs=(3, 224, 224), outputs=1000, parameters=88_791_336, multiply_adds=16_414_015_488),
+    "wide-resnet50": Paper(inputs=(3, 224, 224), outputs=1000, parameters=68_883_240, multiply_adds=11_398_021_120),
+    "wide-resnet101": Paper(inputs=(3, 224, 224), outputs=1000, parameters=126_886_696, multiply_adds=22_753_050_624),
 }
 
 RECIPE = {
@@ -81,6 +98,7 @@ class Options:
             "help": "fraction of the averaged features that is dropped in training, before the last layer",
             "least": 0.0,
             "below": 1.0,
+            "search": "0..0.5",
         },
     )
     stochastic_depth: float = field(
@@ -89,6 +107,7 @@ class Options:
             "help": "chance to skip the last block for a sample; earlier ones in proportion",
             "least": 0.0,
             "below": 1.0,
+            "search": "0..0.3",
         },
     )
 
@@ -159,15 +178,18 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1 down to a quarter of the width, 3x3, 1x1 up.   [B, I, H, W] -> [B, 4 * width, H/stride, W/stride]"""
+    """1x1 down to `inner` maps, 3x3 within groups of them, 1x1 up.
 
-    def __init__(self, width_in: int, width: int, *, stride: int, skip: float) -> None:
+    [B, I, H, W] -> [B, 4 * width, H/stride, W/stride]
+    """
+
+    def __init__(self, width_in: int, width: int, inner: int, *, groups: int, stride: int, skip: float) -> None:
         super().__init__()
-        self.conv1 = _conv(width_in, width, 1)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv(width, width, 3, stride=stride)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = _conv(width, 4 * width, 1)
+        self.conv1 = _conv(width_in, inner, 1)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = _conv(inner, inner, 3, stride=stride, groups=groups)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = _conv(inner, 4 * width, 1)
         self.bn3 = nn.BatchNorm2d(4 * width)
         self.downsample = _shortcut(width_in, 4 * width, stride)
         self.skip = StochasticDepth(skip)
@@ -185,7 +207,6 @@ class Bottleneck(nn.Module):
 
 def _stages(size: Size, stochastic_depth: float) -> list[nn.Sequential]:
     """The four stages; the chance to skip a block grows evenly from the first one to the last."""
-    block = Bottleneck if size.is_bottleneck else BasicBlock
     expansion = 4 if size.is_bottleneck else 1
     stages, width_in, place = [], 64, 0
     for index, (width, num_blocks) in enumerate(zip(WIDTHS, size.blocks, strict=True)):
@@ -193,7 +214,12 @@ def _stages(size: Size, stochastic_depth: float) -> list[nn.Sequential]:
         for k in range(num_blocks):
             place += 1
             skip = stochastic_depth * place / sum(size.blocks)
-            blocks.append(block(width_in, width, stride=2 if index > 0 and k == 0 else 1, skip=skip))
+            stride = 2 if index > 0 and k == 0 else 1
+            if size.is_bottleneck:
+                inner = width // WIDTHS[0] * size.group_width * size.groups
+                blocks.append(Bottleneck(width_in, width, inner, groups=size.groups, stride=stride, skip=skip))
+            else:
+                blocks.append(BasicBlock(width_in, width, stride=stride, skip=skip))
             width_in = width * expansion
         stages.append(nn.Sequential(*blocks))
     return stages
@@ -205,5 +231,6 @@ def _shortcut(width_in: int, width_out: int, stride: int) -> nn.Module:
     return nn.Sequential(_conv(width_in, width_out, 1, stride=stride), nn.BatchNorm2d(width_out))
 
 
-def _conv(width_in: int, width_out: int, kernel_size: int, *, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(width_in, width_out, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)
+def _conv(width_in: int, width_out: int, kernel_size: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    padding = kernel_size // 2
+    return nn.Conv2d(width_in, width_out, kernel_size, stride=stride, padding=padding, groups=groups, bias=False)

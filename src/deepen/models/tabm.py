@@ -28,7 +28,7 @@ from deepen.core.errors import OptionError
 from deepen.nn.dropout import Dropout
 from deepen.nn.shapes import Paper, TableShape
 
-CONTRACTS = ("table predictor",)
+CONTRACTS = ("table classifier", "table regressor")
 FURTHEST = 4.0  # numbers are no further from 0 than this
 
 
@@ -65,13 +65,20 @@ class Options:
     """Options of TabM."""
 
     members: int | None = field(default=None, metadata={"help": "how many perceptrons; none given means 8", "least": 1})
-    width: int | None = field(default=None, metadata={"help": "of each hidden layer; none given means 64", "least": 1})
-    depth: int | None = field(default=None, metadata={"help": "hidden layers; none given means 2", "least": 1})
+    width: int | None = field(
+        default=None,
+        metadata={"help": "of each hidden layer; none given means 64", "least": 1, "search": "32..256:powers"},
+    )
+    depth: int | None = field(
+        default=None, metadata={"help": "hidden layers; none given means 2", "least": 1, "search": "1..4"}
+    )
     parts: int | None = field(
         default=None,
         metadata={"help": "piecewise-linear codes of each number; none given means 8 to 64, by rows", "least": 0},
     )
-    dropout: float = field(default=0.1, metadata={"help": "of hidden units while training", "least": 0.0, "below": 1.0})
+    dropout: float = field(
+        default=0.1, metadata={"help": "of hidden units while training", "least": 0.0, "below": 1.0, "search": "0..0.5"}
+    )
 
 
 def build(name: str, inputs: TableShape, outputs: int, options: Options | None = None) -> nn.Module:
@@ -151,6 +158,8 @@ class MemberLinear(nn.Module):
 
     Weights start from Normal(0, gain / D): He et al. 2015, eq. 10, with the gain of 2 that ReLU needs.
     """
+
+    incoming = (1,)  # the dimension of `weight` that a unit adds up over, for nn/init.weights_of
 
     def __init__(self, members: int, inputs: int, outputs: int, *, gain: float) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from deepen.nn.init import start_linears
 from deepen.nn.shapes import Paper, TableShape
 from deepen.nn.table import TableFeatures
 
-CONTRACTS = ("table predictor",)
+CONTRACTS = ("table classifier", "table regressor")
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,12 @@ class Options:
     """Options of the residual perceptron."""
 
     dropout: float = field(
-        default=0.2, metadata={"help": "of a block's hidden units while training", "least": 0.0, "below": 1.0}
+        default=0.2,
+        metadata={"help": "of a block's hidden units while training", "least": 0.0, "below": 1.0, "search": "0..0.5"},
     )
     residual_dropout: float = field(
-        default=0.0, metadata={"help": "of what a block adds while training", "least": 0.0, "below": 1.0}
+        default=0.0,
+        metadata={"help": "of what a block adds while training", "least": 0.0, "below": 1.0, "search": "0..0.3"},
     )
     embedding: int = field(
         default=16,

@@ -85,6 +85,7 @@ class Options:
             "help": "fraction of the pooled features that is dropped in training, before the last layer",
             "least": 0.0,
             "below": 1.0,
+            "search": "0..0.5",
         },
     )
     stochastic_depth: float = field(
@@ -93,6 +94,7 @@ class Options:
             "help": "chance that a residual block is skipped for a sample in training",
             "least": 0.0,
             "below": 1.0,
+            "search": "0..0.3",
         },
     )
 

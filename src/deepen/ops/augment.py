@@ -2,26 +2,30 @@
 
 Every function takes images and one row of uniform numbers in [0, 1) for each image; whoever calls it draws those as a
 function of (seed, epoch, row). So what happens to an image does not depend on the batch it is in. With all draws at 0.5
-every function here returns the images unchanged.
+every function here returns the images unchanged: what has a strength takes it from 2u - 1, and what is done or not done
+is done where u < 0.5.
 
     images   [B, C, H, W] uint8 or float, in 0..255; what comes back has the same dtype and shape
     u        [B, n] float in [0, 1), on the same device
 
-`augment` applies several by name; AUGMENTATIONS says how many draws each one takes.
+`augment` applies several by name; AUGMENTATIONS says how many draws each one takes. What moves pixels continuously
+stands in augment_warp, what changes their values in augment_tone, lists to choose from in augment_policy.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-GREY = (0.299, 0.587, 0.114)  # luma of red, green and blue, ITU-R BT.601
+from deepen.ops import augment_policy as policy
+from deepen.ops.augment_pixels import as_pixels
+from deepen.ops.augment_tone import autocontrast, colour, equalize, posterize, sharpness, solarize
+from deepen.ops.augment_warp import LATTICE, affine, elastic, rotate, shear, translate
 
 Edge = Literal["edge", "zero", "reflect"]
 
@@ -80,61 +84,6 @@ def flip(images: Tensor, u: Tensor) -> Tensor:
     return _take(images, torch.arange(height, device=images.device).expand(len(images), height), columns)
 
 
-def affine(
-    images: Tensor,
-    u: Tensor,
-    *,
-    degrees: float = 10.0,
-    scale: float = 0.1,
-    shear: float = 0.1,
-    translate: float = 0.06,
-) -> Tensor:
-    """Each image turned, scaled, sheared and moved about its centre, with bilinear sampling; edges are drawn out.
-
-    With r = 2u - 1 in [-1, 1), and p the place of a pixel of the result from the centre, in pixels, x first:
-
-        source(p) = R(degrees * r[0]) S p / (1 + scale)^r[1] - translate * (width * r[3], height * r[4])
-        S = [[1, shear * r[2]], [0, 1]],    R(a) = [[cos a, -sin a], [sin a, cos a]]
-
-    u        [B, 5]: angle, scale, shear, horizontal and vertical translation
-    """
-    height, width = images.shape[-2:]
-    r = 2 * u.float() - 1
-    angle = r[:, 0] * math.radians(degrees)
-    zoom = (1 + scale) ** -r[:, 1]
-    cos, sin, slant = angle.cos() * zoom, angle.sin() * zoom, r[:, 2] * shear
-    aspect = height / width  # grid_sample measures x in half widths and y in half heights
-    top = torch.stack([cos, (cos * slant - sin) * aspect, -2 * translate * r[:, 3]], dim=1)
-    bottom = torch.stack([sin / aspect, sin * slant + cos, -2 * translate * r[:, 4]], dim=1)
-    grid = F.affine_grid(torch.stack([top, bottom], dim=1), list(images.shape), align_corners=False)
-    out = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return _as(out, images)
-
-
-def colour(
-    images: Tensor, u: Tensor, *, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2
-) -> Tensor:
-    """Each image brighter or darker, with more or less contrast, and (three channels only) more or less coloured.
-
-    With f = 1 + strength * (2u - 1) for each of the three, in this order, each result cut to 0..255:
-
-        x = f[0] x;    x = f[1] x + (1 - f[1]) mean(grey(x));    x = f[2] x + (1 - f[2]) grey(x)
-
-    grey(x) is the luma of three channels, else the mean over channels. Images of one channel stay grey.
-
-    u        [B, 3]
-    """
-    factor = 1 + u.new_tensor([brightness, contrast, saturation]) * (2 * u - 1)
-    bright, contrasted, coloured = (f[:, None, None, None] for f in factor.float().unbind(1))
-    x = (images.float() * bright).clamp_(0, 255)
-    mean = _grey(x).mean((2, 3), keepdim=True)  # [B, 1, 1, 1]
-    x = (mean + (x - mean) * contrasted).clamp_(0, 255)
-    if images.shape[1] == 3:
-        grey = _grey(x)  # [B, 1, H, W]
-        x = (grey + (x - grey) * coloured).clamp_(0, 255)
-    return _as(x, images)
-
-
 def erase(
     images: Tensor,
     u: Tensor,
@@ -162,7 +111,28 @@ def erase(
     rows = _span(u[:, 3], high, height)  # [B, H]
     columns = _span(u[:, 4], wide, width)  # [B, W]
     erased = (rows & (u[:, :1] < chance))[:, :, None] & columns[:, None, :]  # [B, H, W]
-    mean = _as(images.float().mean((2, 3), keepdim=True), images)  # [B, C, 1, 1]
+    mean = as_pixels(images.float().mean((2, 3), keepdim=True), images)  # [B, C, 1, 1]
+    return torch.where(erased[:, None], mean, images)
+
+
+def cutout(images: Tensor, u: Tensor, *, chance: float = 0.5, share: float = 0.5) -> Tensor:
+    """Each image, where u[0] < chance with one square set to the image's own mean, channel by channel.
+
+        side = round(share min(H, W)),    its centre at pixel floor(u[1] H), floor(u[2] W)
+
+    What of the square lies outside the image is cut off.
+
+    u        [B, 3]
+
+    Source: DeVries and Taylor 2017, Improved Regularization of Convolutional Neural Networks with Cutout, section 3
+    (16 of 32 pixels for CIFAR-10, always, and the mean of the data set).
+    """
+    height, width = images.shape[-2:]
+    side = max(1, round(share * min(height, width)))
+    rows = _about(u[:, 1], side, height)  # [B, H]
+    columns = _about(u[:, 2], side, width)  # [B, W]
+    erased = (rows & (u[:, :1] < chance))[:, :, None] & columns[:, None, :]  # [B, H, W]
+    mean = as_pixels(images.float().mean((2, 3), keepdim=True), images)  # [B, C, 1, 1]
     return torch.where(erased[:, None], mean, images)
 
 
@@ -180,6 +150,17 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "affine": Augmentation(5, affine),
     "colour": Augmentation(3, colour),
     "erase": Augmentation(5, erase),
+    "cutout": Augmentation(3, cutout),
+    "rotate": Augmentation(1, rotate),
+    "shear": Augmentation(2, shear),
+    "translate": Augmentation(2, translate),
+    "elastic": Augmentation(2 * LATTICE**2, elastic),
+    "sharpness": Augmentation(1, sharpness),
+    "posterize": Augmentation(1, posterize),
+    "solarize": Augmentation(1, solarize),
+    "autocontrast": Augmentation(1, autocontrast),
+    "equalize": Augmentation(1, equalize),
+    **{name: Augmentation(each.draws, partial(policy.apply, each)) for name, each in policy.POLICIES.items()},
 }
 
 
@@ -211,15 +192,8 @@ def _span(u: Tensor, length: Tensor, size: int) -> Tensor:
     return (places >= first) & (places < first + length[:, None])
 
 
-def _grey(images: Tensor) -> Tensor:
-    """[B, 1, H, W]"""
-    if images.shape[1] != 3:
-        return images.mean(1, keepdim=True)
-    return (images * images.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
-
-
-def _as(values: Tensor, images: Tensor) -> Tensor:
-    """Values in 0..255 in the dtype of images, rounded if that is whole numbers."""
-    if images.dtype.is_floating_point:
-        return values.to(images.dtype)
-    return values.round().clamp(0, 255).to(images.dtype)
+def _about(u: Tensor, length: int, size: int) -> Tensor:
+    """[B, size] bool: the places within `length` around the one chosen by u[b]."""
+    first = (u * size).floor()[:, None] - length // 2
+    places = torch.arange(size, device=u.device)
+    return (places >= first) & (places < first + length)

@@ -23,27 +23,38 @@ class Loss:
     parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def cross_entropy_sum(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+def cross_entropy_sum(
+    logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, weights: Tensor | None = None
+) -> Tensor:
     """The summed negative log-likelihood of the targets, in nats.
 
-        sum over b of  -(1 - e) log p[b, y_b]  -  (e / K) sum_k log p[b, k],     p = softmax(logits)
+        sum over b of  w_b (-(1 - e) log p[b, y_b]  -  (e / K) sum_k log p[b, k]),     p = softmax(logits)
 
     logits   [B, K] float
     targets  [B] int64 in [0, K), or IGNORED for rows that count for nothing
+    weights  [B] float, None for 1 each
     returns  scalar; 0 for an empty batch or one whose targets are all ignored
 
     Source: Szegedy et al., Rethinking the Inception Architecture, 2016, section 7, for the smoothing e.
     """
     if logits.shape[0] == 0:
         return logits.sum()
-    return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing, ignore_index=IGNORED)
+    how = "sum" if weights is None else "none"
+    losses = F.cross_entropy(logits, targets, reduction=how, label_smoothing=label_smoothing, ignore_index=IGNORED)
+    return _weighted(losses, weights)
 
 
-def squared_error_sum(predictions: Tensor, targets: Tensor) -> Tensor:
-    """The sum over b of (prediction - target)^2, both `[B]` float."""
-    return F.mse_loss(predictions, targets, reduction="sum")
+def squared_error_sum(predictions: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> Tensor:
+    """The sum over b of w_b (prediction - target)^2, all `[B]` float; w is 1 where no weights are given."""
+    return _weighted(F.mse_loss(predictions, targets, reduction="sum" if weights is None else "none"), weights)
 
 
-def huber_sum(predictions: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tensor:
-    """The sum over b of Huber's loss: e^2 / 2 within delta, delta (|e| - delta / 2) beyond. Source: Huber 1964."""
-    return F.huber_loss(predictions, targets, reduction="sum", delta=delta)
+def huber_sum(predictions: Tensor, targets: Tensor, *, delta: float = 1.0, weights: Tensor | None = None) -> Tensor:
+    """The weighted sum over b of Huber's loss: e^2 / 2 within delta, delta (|e| - delta / 2) beyond. Huber 1964."""
+    how = "sum" if weights is None else "none"
+    return _weighted(F.huber_loss(predictions, targets, reduction=how, delta=delta), weights)
+
+
+def _weighted(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """A sum as it is, or losses [B] by their weights [B]."""
+    return losses if weights is None else losses @ weights

@@ -6,6 +6,8 @@ What is learned (from the training table) is a dict that JSON can hold:
                 one and it is at most 96 pixels; else a square of 96 pixels, unless `image_size` says otherwise
     channels    1 if every training image is grey, else 3
     mean, std   per channel, of pixels in 0 to 1, over up to 2,048 training images chosen evenly
+    normalize   "mean" (by those two), "global-contrast", "local-contrast" (see ops/contrast) or "whitening"
+    whitening   of the last: mean, directions and variances of training images normalized by global contrast
     background  RGB behind transparent pixels and around padded images
     resize      "crop", "stretch" or "pad" (see image_resize)
 """
@@ -26,15 +28,19 @@ from torch import Tensor
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.core.memory import available_bytes
+from deepen.ops.contrast import global_contrast, local_contrast
+from deepen.ops.whitening import Spectrum, zca_whitened
 from deepen.prepare import cache
 from deepen.prepare.image_columns import State, array, converted, decoded
 from deepen.prepare.image_decode import LARGEST_PIXELS
 from deepen.prepare.image_faults import Unusable
-from deepen.prepare.image_learn import DEFAULT_SIZE, Resize, learn
+from deepen.prepare.image_learn import DEFAULT_SIZE, Normalize, Resize, learn
+from deepen.prepare.packed import unpacked
 
 __all__ = [
     "DEFAULT_SIZE",
     "EncodedImages",
+    "Normalize",
     "Resize",
     "State",
     "encode",
@@ -139,16 +145,40 @@ def some_pixels(
 
 
 def normalized(batch: Tensor, state: State) -> Tensor:
-    """Pixels as a network takes them: (x / 255 - mean) / std per channel.
+    """Pixels as a network takes them: (x / 255 - mean) / std per channel, or as `state["normalize"]` says.
 
     batch    [B, H, W, C] or [B, C, H, W] uint8 or float in 0 to 255, on any device
     returns  [B, C, H, W] float32 in channels-last memory order
     """
     if batch.shape[-1] == state["channels"] and tuple(batch.shape[1:3]) == tuple(state["size"]):
         batch = batch.permute(0, 3, 1, 2)
+    if state.get("normalize", "mean") != "mean":
+        return _by_itself(batch.to(torch.float32) / 255, state).contiguous(memory_format=torch.channels_last)
     scale, shift = _scale_and_shift(tuple(state["mean"]), tuple(state["std"]), batch.device)
     floats = batch.to(torch.float32).contiguous(memory_format=torch.channels_last)
     return torch.addcmul(shift, floats, scale)
+
+
+def _by_itself(pixels: Tensor, state: State) -> Tensor:
+    """Contrast normalization of [B, C, H, W] in 0..1, and whitening after it."""
+    if state["normalize"] == "local-contrast":
+        return local_contrast(pixels)
+    normal = global_contrast(pixels)
+    if state["normalize"] == "global-contrast":
+        return normal
+    learned = state["whitening"]
+    mean, directions, variances = (
+        _tensor(learned[name]["float32"], tuple(learned[name]["shape"]), pixels.device)
+        for name in ("mean", "directions", "variances")
+    )
+    found = Spectrum(mean, directions, variances, learned["rest"])
+    return zca_whitened(normal.flatten(1), found, epsilon=learned["epsilon"]).view(normal.shape)
+
+
+@lru_cache(maxsize=8)
+def _tensor(text: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """A packed array on a device; made once, since every batch wants it."""
+    return torch.from_numpy(unpacked({"shape": shape, "float32": text})).to(device)
 
 
 @lru_cache(maxsize=8)

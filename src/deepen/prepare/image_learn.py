@@ -1,4 +1,4 @@
-"""What is learned about the images of a training table: their size, channels, mean and deviation."""
+"""What is learned about the images of a training table: their size, channels, mean and deviation, or whitening."""
 
 from __future__ import annotations
 
@@ -7,17 +7,27 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import torch
 from torch import Tensor
 
-from deepen.core.errors import DataError
+from deepen.core.errors import DataError, OptionError
 from deepen.core.faults import Fault
+from deepen.ops.contrast import global_contrast
+from deepen.ops.whitening import spectrum
 from deepen.prepare.image_columns import State, array, converted, decoded, headers
 from deepen.prepare.image_decode import LARGEST_PIXELS, Header
 from deepen.prepare.image_faults import Unusable
+from deepen.prepare.packed import packed
 
 DEFAULT_SIZE = 96
 IMAGES_MEASURED = 2_048
 Resize = Literal["crop", "stretch", "pad"]
+Normalize = Literal["mean", "global-contrast", "local-contrast", "whitening"]
+
+WHITENING_SIZE = 12_288  # numbers in the largest image that is whitened: 64 x 64 in colour
+WHITENING_NUMBERS = 1_500_000  # that its directions may take: all of those of 28 x 28, 488 of 32 x 32 in colour
+WHITENING_EPSILON = 0.1  # of pixels of variance 1 (Krizhevsky 2009 and Coates et al. 2011 use 0.01 to 0.1)
+WHITENING_IMAGES = 10_000  # measured for images of up to 1,024 numbers; of larger ones as many as for the mean
 
 
 def learn(
@@ -29,14 +39,21 @@ def learn(
     channels: int | None = None,
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
+    normalize: Normalize = "mean",
     background: Sequence[int] = (255, 255, 255),
     max_pixels: int = LARGEST_PIXELS,
 ) -> dict[str, Any]:
     """The state for encoding, from the training table's column `image`; what is given is not learned.
 
     Images that cannot be read are passed over here and reported by `encode`. Adds a note on the size chosen for files,
-    and warnings for channels that never change. Raises DataError if no image can be read.
+    and warnings for channels that never change. Raises DataError if no image can be read, and OptionError if a mean is
+    given where none is used, or images are too large to be whitened.
     """
+    if normalize != "mean" and (mean or std):
+        raise OptionError(
+            f"--normalize {normalize}: expected no --mean or --deviation beside it, since images measure themselves, "
+            f"but there is {list(mean or std)!r}; leave one of them out."
+        )
     column = table.column("image")
     found = _sizes(column, max_pixels)
     if not found:
@@ -47,12 +64,17 @@ def learn(
         "channels": channels or (1 if all(seen.is_grey for seen in found) else 3),
         "mean": list(mean),
         "std": list(std),
+        "normalize": normalize,
         "background": list(background),
         "resize": resize,
     }
     if not (mean and std):
         measured_mean, measured_std = _measured(column, state, max_pixels, faults)
         state["mean"], state["std"] = list(mean) or measured_mean, list(std) or measured_std
+    if normalize != "mean":
+        state["mean"], state["std"] = [0.0] * state["channels"], [1.0] * state["channels"]
+    if normalize == "whitening":
+        state["whitening"] = _whitening(column, state, max_pixels)
     return _checked(state)
 
 
@@ -95,6 +117,34 @@ def _measured(
     _warn_constant(std, len(different), len(chosen), faults)
     std = np.where(std < 1e-6, 255.0, std)
     return [float(round(value / 255, 6)) for value in mean], [float(round(value / 255, 6)) for value in std]
+
+
+def _whitening(column: pa.ChunkedArray, state: State, max_pixels: int) -> dict[str, Any]:
+    """Mean, directions and variances of images that have been normalized by global contrast, each [C * H * W]."""
+    (height, width), channels = state["size"], state["channels"]
+    size = height * width * channels
+    if size > WHITENING_SIZE:
+        raise OptionError(
+            f"--normalize whitening: expected images of at most {WHITENING_SIZE:,} numbers, but {height} x {width} x "
+            f"{channels} are {size:,}; pass --image-size 64, or --normalize global-contrast."
+        )
+    count = WHITENING_IMAGES if size <= 1_024 else IMAGES_MEASURED
+    chosen = np.unique(np.linspace(0, len(column) - 1, min(count, len(column))).round().astype(np.int64))
+    pixels = list(_some_pixels(column.take(pa.array(chosen)), state, max_pixels))
+    if not pixels:
+        raise DataError(
+            f"--normalize whitening: expected training images to learn from, but none of the {len(chosen):,} that were "
+            "looked at can be decoded; mend them, or normalize by mean."
+        )
+    data = global_contrast(torch.stack(pixels).permute(0, 3, 1, 2).double() / 255).flatten(1)
+    found = spectrum(data, most=max(1, WHITENING_NUMBERS // size))
+    return {
+        "mean": packed(found.mean.numpy()),
+        "directions": packed(found.directions.numpy()),
+        "variances": packed(found.variances.numpy()),
+        "rest": found.rest,
+        "epsilon": WHITENING_EPSILON,
+    }
 
 
 def _warn_constant(std: np.ndarray, num_different: int, num_images: int, faults: list[Fault]) -> None:

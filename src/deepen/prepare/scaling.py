@@ -1,4 +1,7 @@
-"""Number columns as inputs of a network: the shape of a standard normal, learned from the training rows."""
+"""Number columns as inputs of a network: the shape of a standard normal, learned from the training rows.
+
+Where it is asked for, the columns are whitened after that, together.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from deepen.core.errors import OptionError
+
 NUM_QUANTILES = 200
 MOST = 0.01  # of the ranks that one value may take up, so that a heap of zeros leaves room for the rest
 LIMIT = 4.0  # no input is further from 0 than this
+MOST_WHITENED = 1_024  # inputs; the matrix of more would be larger than the tables it serves
+EPSILON = 0.01  # added to the variances of whitened inputs, which are near 1: columns that repeat others stay small
 
 
 def learn_scaling(numbers: np.ndarray) -> dict[str, Any]:
@@ -46,6 +53,48 @@ def scaled(numbers: np.ndarray, state: dict[str, Any]) -> np.ndarray:
 def width_of(state: dict[str, Any]) -> int:
     """How many inputs the column gives."""
     return 2 if state["has_missing"] else 1
+
+
+def learn_whitening(numbers: np.ndarray, is_measure: np.ndarray) -> dict[str, Any]:
+    """What `whitened` needs, JSON-able: mean and covariance of the inputs that are measures.
+
+    numbers     [N, F] float32, scaled
+    is_measure  [F] bool; the others say what is missing, and are left as they are
+    Raises OptionError if there are more than 1,024 of them.
+    """
+    import torch
+
+    from deepen.ops.whitening import spectrum
+    from deepen.prepare.packed import packed
+
+    count = int(is_measure.sum())
+    if count > MOST_WHITENED:
+        raise OptionError(
+            f"--columns.whiten: expected at most {MOST_WHITENED:,} inputs to whiten, but there are {count:,}; leave "
+            "columns out, or do not whiten."
+        )
+    found = spectrum(torch.from_numpy(numbers[:, is_measure]))
+    arrays = {"mean": found.mean, "directions": found.directions, "variances": found.variances}
+    return {name: packed(array.numpy()) for name, array in arrays.items()} | {"rest": found.rest}
+
+
+def whitened(numbers: np.ndarray, is_measure: np.ndarray, state: dict[str, Any]) -> np.ndarray:
+    """The inputs with those that are measures uncorrelated and of variance near 1: ZCA, so each stays near itself.
+
+    numbers  [N, F] float32
+    returns  [N, F] float32; no measure is further from 0 than 4
+    """
+    import torch
+
+    from deepen.ops.whitening import Spectrum, zca_whitened
+    from deepen.prepare.packed import unpacked
+
+    parts = (torch.from_numpy(unpacked(state[name])) for name in ("mean", "directions", "variances"))
+    out = numbers.copy()
+    data = torch.from_numpy(numbers[:, is_measure])
+    found = zca_whitened(data, Spectrum(*parts, state["rest"]), epsilon=EPSILON)  # type: ignore[misc]
+    out[:, is_measure] = found.clamp(-LIMIT, LIMIT).numpy()
+    return out
 
 
 def _normal_map(ordered: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:

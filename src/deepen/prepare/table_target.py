@@ -86,7 +86,7 @@ def learn_number_scale(cells: Cells, target: str, transform: str, faults: list[F
         )
         faults.append(Fault("note", "target-log", place, message))
     learned = np.log(values) if is_log else values
-    return {"log": is_log, "mean": float(learned.mean()), "deviation": float(learned.std())}
+    return {"log": bool(is_log), "mean": float(learned.mean()), "deviation": float(learned.std())}
 
 
 def numbers_with_faults(

@@ -24,12 +24,14 @@ from deepen.prepare import dates
 from deepen.prepare.cells import MISSING_WORDS, Cells, cells_of, is_missing_word, numbers_of
 from deepen.prepare.column_types import ColumnType, type_of
 from deepen.prepare.leaks import ORDERED, SUSPICIOUS, telling, telling_category
-from deepen.prepare.scaling import learn_scaling, scaled, width_of
+from deepen.prepare.scaling import learn_scaling, learn_whitening, scaled, whitened, width_of
 
 OURS = ("source", "key")
 EMPTY = ""  # the level of an empty cell
 UNKNOWN = 0
 _SHOWN = 12
+LEAST_KNOWN = 20  # numbers in a column below which nothing is called far
+FAR = 1e4  # times the width that nine in ten numbers take; heavy tails (money, counts) stay far below it
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,18 @@ class ColumnOptions:
         default="auto", metadata={"help": "what comes first in dates such as 03/04/2020"}
     )
     rare: int = field(default=3, metadata={"help": "categories in fewer training rows count as unknown", "least": 1})
+    whiten: bool = field(
+        default=False, metadata={"help": "turn number columns so that they are uncorrelated, each near itself (ZCA)"}
+    )
 
 
-def learn(table: pa.Table, target: str, options: ColumnOptions, faults: list[Fault]) -> dict[str, Any]:
+def learn(
+    table: pa.Table, target: str, options: ColumnOptions, faults: list[Fault], *, group: str = ""
+) -> dict[str, Any]:
     """What `encode` needs, JSON-able: {"target", "columns": [...], "left_out": {name: why}, "num_rows"}.
 
     table    the training rows whose target is known, with `source`
+    group    a column that only says what belongs together: nothing is learned from it
     faults   gets columns that cannot be used (error), are left out (warning), and what each is taken for (note)
     Raises DataError if an option names no column.
     """
@@ -58,6 +66,11 @@ def learn(table: pa.Table, target: str, options: ColumnOptions, faults: list[Fau
     for name in features_of(table, target):
         if name in options.leave_out:
             left_out[name] = "--columns.leave-out"
+            continue
+        if name == group:
+            left_out[name] = "--group"
+            message = "groups the rows (--group), so nothing is learned from it."
+            faults.append(Fault("note", "column-group", f"column {name!r}", message))
             continue
         state = _learned_column(table, name, options, faults)
         if state["kind"] == "left out":
@@ -68,7 +81,11 @@ def learn(table: pa.Table, target: str, options: ColumnOptions, faults: list[Fau
         message = f"no column is left to learn {target!r} from; there is: {', '.join(table.column_names) or 'none'}."
         faults.append(Fault("error", "no-features", "", message))
     _say(columns, faults)
-    return {"target": target, "columns": columns, "left_out": left_out, "num_rows": table.num_rows}
+    found = {"target": target, "columns": columns, "left_out": left_out, "num_rows": table.num_rows}
+    if options.whiten and measures_of(found).any():
+        numbers, _, _ = encode(table, found, "train", [])
+        found["whitening"] = learn_whitening(numbers, measures_of(found))
+    return found
 
 
 def encode(
@@ -99,7 +116,10 @@ def encode(
         is_bad |= bad
         numbers.extend(scaled(values[:, i], each) for i, each in enumerate(column["inputs"]) if each is not None)
     kept = np.flatnonzero(~is_bad)
-    return np.concatenate(numbers, axis=1)[kept], np.concatenate(categories, axis=1)[kept], kept
+    inputs = np.concatenate(numbers, axis=1)[kept]
+    if "whitening" in state:
+        inputs = whitened(inputs, measures_of(state), state["whitening"])
+    return inputs, np.concatenate(categories, axis=1)[kept], kept
 
 
 def shape_of(state: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
@@ -107,6 +127,12 @@ def shape_of(state: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
     inputs = [each for column in state["columns"] for each in column.get("inputs", ()) if each is not None]
     levels = tuple(len(column["levels"]) + 1 for column in state["columns"] if column["kind"] == "category")
     return sum(map(width_of, inputs)), levels
+
+
+def measures_of(state: dict[str, Any]) -> np.ndarray:
+    """[F] bool: which number inputs are a column's value, and not the sign that it is missing."""
+    inputs = [each for column in state["columns"] for each in column.get("inputs", ()) if each is not None]
+    return np.array([place == 0 for each in inputs for place in range(width_of(each))], dtype=bool)
 
 
 def features_of(table: pa.Table, target: str) -> list[str]:
@@ -190,7 +216,25 @@ def _learned_column(table: pa.Table, name: str, options: ColumnOptions, faults: 
         return {"name": name, "kind": "category", **_levels(cells, kind, options.rare)}
     state: dict[str, Any] = {"name": name, "kind": kind.kind, "order": kind.order}
     values, _ = _values(cells, state)
+    if kind.kind == "number":
+        _warn_of_far_number(values[:, 0], name, table, cells, faults)
     return state | {"inputs": [_learned_input(values[:, i]) for i in range(values.shape[1])]}
+
+
+def _warn_of_far_number(values: np.ndarray, name: str, table: pa.Table, cells: Cells, faults: list[Fault]) -> None:
+    """Adds a warning where a number lies so far outside the others that it is more likely a slip than a measurement."""
+    known = values[np.isfinite(values)]
+    if len(known) < LEAST_KNOWN:
+        return
+    low, middle, high = np.quantile(known, (0.05, 0.5, 0.95))
+    distance = np.abs(np.where(np.isfinite(values), values, middle) - middle)
+    row = int(distance.argmax())
+    if distance[row] > FAR * max(high - low, 1e-300) and high > low:
+        message = (
+            f"column {name!r} holds {cells.values[cells.codes[row]]!r}, but nine in ten cells lie between {low:g} and "
+            f"{high:g}; if it is a slip, mend it or leave the cell empty."
+        )
+        faults.append(Fault("warning", "number-far", _places(table)(row), message))
 
 
 def _learned_input(values: np.ndarray) -> dict[str, Any] | None:

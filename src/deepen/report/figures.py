@@ -42,7 +42,7 @@ def _body(figure: Figure, mark: tuple[float, float] | None, from_zero: bool) -> 
     if isinstance(figure, Curves):
         return svg.curves(figure, mark=mark, from_zero=from_zero) + _legend(figure)
     if isinstance(figure, Points):
-        return svg.points(figure)
+        return svg.points(figure) + _group_legend(figure)
     if isinstance(figure, Matrix):
         small = max(len(figure.row_names), len(figure.column_names)) <= TABLE_CLASSES
         return _scrolled(matrix(figure) if small else svg.heat_map(figure), figure.title, long=False)
@@ -133,6 +133,15 @@ def _legend(figure: Curves) -> Markup:
     item = Markup("<li>{} <bdi>{}</bdi></li>")
     items = _NONE.join(item.format(svg.swatch(index), visible(name)) for index, name in enumerate(figure.lines))
     return Markup('<ul class="legend">{}</ul>').format(items)
+
+
+def _group_legend(figure: Points) -> Markup:
+    item = Markup("<li>{} <bdi>{}</bdi></li>")
+    items = _NONE.join(
+        item.format(svg.group_swatch(index), visible(name, limit=CELL_LENGTH))
+        for index, name in enumerate(svg.group_names(figure))
+    )
+    return Markup('<ul class="legend">{}</ul>').format(items) if items else _NONE
 
 
 def _kind(column: Sequence[str | float | int]) -> Kind:

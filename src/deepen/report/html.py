@@ -37,7 +37,7 @@ def render(content: ReportContent) -> str:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     charts = [figures.draw(chart, mark=mark) for chart, mark in history.training_curves(content)]
     return (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             content=content,
@@ -84,18 +84,19 @@ def _plain(value: object) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Where the pages' templates are found, with everything escaped that is put into them."""
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    found.filters |= {
         "visible": wording.visible,
         "number": wording.number,
         "interval": wording.interval,
         "words": wording.words,
     }
-    return environment
+    return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from deepen.core.class_names import in_order
 from deepen.core.figures import Curves, Matrix, Points
 from deepen.core.units import round_step
 from deepen.report.wording import number, short, visible
@@ -69,11 +70,14 @@ def axis(values: Iterable[float], start: float, end: float, *, num_steps: int, w
 
 def curves(figure: Curves, *, mark: tuple[float, float] | None = None, from_zero: bool = False) -> Markup:
     """Lines over a common axis; `mark` rings one point of them, such as the weights that were kept."""
-    points = [point for line in figure.lines.values() for point in line if _is_finite(point)]
+    points = [point for line in (*figure.lines.values(), *figure.behind) for point in line if _is_finite(point)]
     x, y = _axes(points, square=figure.diagonal, zero=from_zero)
     parts = _frame(x, y, figure.x_label, figure.y_label)
     if figure.diagonal:
         parts.append(_diagonal(x, y))
+    for line in figure.behind:
+        path = " ".join(f"{x.at(a):.1f},{y.at(b):.1f}" for a, b in line if _is_finite((a, b)))
+        parts.append(Markup('<polyline points="{}" class="behind"/>').format(path))
     for index, (name, line) in enumerate(figure.lines.items()):
         parts += _line(name, line, x, y, f"s{index % NUM_STROKES}")
     if mark is not None and _is_finite(mark):
@@ -93,12 +97,27 @@ def points(figure: Points) -> Markup:
     parts = _frame(x, y, figure.x_label, figure.y_label)
     if figure.diagonal:
         parts.append(_diagonal(x, y))
-    dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.2"/>')
-    dots = Markup("").join(dot.format(x.at(a), y.at(b)) for a, b in finite)
-    parts.append(Markup('<g class="dots">{}</g>').format(dots))
+    if figure.groups:
+        parts += _grouped(figure, x, y)
+    else:
+        dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.2"/>')
+        dots = Markup("").join(dot.format(x.at(a), y.at(b)) for a, b in finite)
+        parts.append(Markup('<g class="dots">{}</g>').format(dots))
     axes = f"{visible(figure.y_label)} against {visible(figure.x_label)}"
-    said = f"{visible(figure.title)}: {len(finite):,} points of {axes}"
+    among = f" in {len(set(figure.groups))} groups" if figure.groups else ""
+    said = f"{visible(figure.title)}: {len(finite):,} points of {axes}{among}"
     return _SVG.format(WIDTH, round(max(y.start, y.end) + BOTTOM), said, Markup("").join(parts))
+
+
+def group_names(figure: Points) -> list[str]:
+    """The groups of a scatter in the order of their names, which is that of their colours and of the legend."""
+    return in_order(set(figure.groups))
+
+
+def group_swatch(index: int) -> Markup:
+    """The mark of a group's points, for a legend."""
+    svg = Markup('<svg viewBox="0 0 8 8" class="mark" aria-hidden="true">{}</svg>')
+    return svg.format(_marks(index, [(4.0, 4.0)]))
 
 
 def heat_map(figure: Matrix) -> Markup:
@@ -142,6 +161,28 @@ def swatch(index: int) -> Markup:
     """A short piece of the line of this index, for a legend."""
     svg = Markup('<svg viewBox="0 0 24 8" class="swatch" aria-hidden="true">{}</svg>')
     return svg.format(_LINE.format(0, 4, 24, 4, f"line s{index % NUM_STROKES}"))
+
+
+def _grouped(figure: Points, x: Axis, y: Axis) -> list[Markup]:
+    """The points of each group in its own mark."""
+    drawn = []
+    for index, name in enumerate(group_names(figure)):
+        own = [point for point, group in zip(figure.points, figure.groups, strict=True) if group == name]
+        drawn.append(_marks(index, [(x.at(a), y.at(b)) for a, b in own if _is_finite((a, b))]))
+    return drawn
+
+
+def _marks(index: int, places: Pairs) -> Markup:
+    """Dots, then squares, then rings, each in the six colours of the style sheet; then from the start again."""
+    shape = index // NUM_STROKES % 3
+    if shape == 1:
+        one = Markup('<rect x="{:.1f}" y="{:.1f}" width="4.4" height="4.4"/>')
+        places = [(a - 2.2, b - 2.2) for a, b in places]
+    else:
+        one = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.4"/>')
+    body = Markup("").join(one.format(a, b) for a, b in places)
+    hollow = " hollow" if shape == 2 else ""
+    return Markup('<g class="group g{}{}">{}</g>').format(index % NUM_STROKES, hollow, body)
 
 
 def _axes(found: Pairs, *, square: bool = False, zero: bool = False) -> tuple[Axis, Axis]:

@@ -10,17 +10,22 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from deepen.core import names, rng
 from deepen.core.faults import Fault
 from deepen.core.figures import Figure, Sample
 from deepen.data.dataset import Dataset, Schema, content_key
-from deepen.engine.task import Tiny
+from deepen.engine.task import Terms, Tiny
+from deepen.explain.images import ImageExplainer
 from deepen.metrics.classify import Classification, figures_of
+from deepen.nn.noise import noisy
 from deepen.nn.shapes import ImageShape
 from deepen.ops.augment import AUGMENTATIONS, augment, num_draws
+from deepen.ops.auxiliary import with_auxiliary
+from deepen.ops.combine import mean_class_logits
 from deepen.ops.losses import Loss, cross_entropy_sum
+from deepen.ops.mixing import IMAGE_DRAWS, mixed_cross_entropy_sum, mixed_images, partner_rows
 from deepen.prepare import image, labels, mirror
 from deepen.prepare.answers import ClassAnswer, class_answers
 from deepen.prepare.encoded import Batch, Draws, Encoded
@@ -42,6 +47,10 @@ class Options:
     )
     mean: tuple[float, ...] = field(default=(), metadata={"help": "mean per channel, 0 to 1; default: learned"})
     deviation: tuple[float, ...] = field(default=(), metadata={"help": "deviation per channel; default: learned"})
+    normalize: image.Normalize = field(
+        default="mean",
+        metadata={"help": "by mean and deviation, by each image's own contrast, or whitened (ZCA) after that"},
+    )
     augment: tuple[str, ...] = field(
         default=(),
         metadata={
@@ -49,8 +58,39 @@ class Options:
             "choices": ("auto", *AUGMENTATIONS),
         },
     )
+    mixup: float = field(
+        default=0.0,
+        metadata={
+            "help": "mix each image with another by a share from Beta(this, this), such as 0.2; 0: off",
+            "least": 0.0,
+            "prepares": False,
+        },
+    )
+    cutmix: float = field(
+        default=0.0,
+        metadata={
+            "help": "paste a box of another image, its share from Beta(this, this), such as 1; 0: off",
+            "least": 0.0,
+            "prepares": False,
+        },
+    )
+    input_noise: float = field(
+        default=0.0,
+        metadata={
+            "help": "deviation of the noise on a network's inputs in training, which vary by about 1",
+            "least": 0.0,
+            "prepares": False,
+        },
+    )
     label_smoothing: float = field(
-        default=0.0, metadata={"help": "share of the target spread over all classes", "least": 0.0, "below": 1.0}
+        default=0.0,
+        metadata={
+            "help": "share of the target spread over all classes",
+            "least": 0.0,
+            "below": 1.0,
+            "search": "0..0.2",
+            "prepares": False,
+        },
     )
     top: int = field(default=5, metadata={"help": "classes listed in an answer", "least": 1})
     max_megapixels: float = field(
@@ -74,6 +114,7 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
         resize=options.resize,
         mean=options.mean,
         std=options.deviation,
+        normalize=options.normalize,
         max_pixels=int(options.max_megapixels * 1e6),
     )
     return {
@@ -87,7 +128,7 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
 class Task:
     """Image classification with what it learned from the training table."""
 
-    objective = ("accuracy", "max")
+    objective: tuple[str, str] = ("accuracy", "max")
 
     def __init__(self, options: Options, state: dict[str, Any], network: Any = None) -> None:
         self.options, self.network = options, network
@@ -116,7 +157,25 @@ class Task:
         return Encoded(tensors, table, is_whole=images.pixels is not None)
 
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
-        """Pixels [B, C, H, W] float, augmented where `draws` is given; labels [B] where there are any."""
+        """Pixels [B, C, H, W] float, labels [B] where there are any. Where `draws` is given, pixels are augmented.
+
+        Mixed with a partner of the training table, if the options say so, there are the partner's `label_2` [B] and
+        the `share` [B] of the sample's own label too.
+        """
+        pixels, tensors = self._pixels(encoded, rows, draws)
+        options = self.options
+        if draws is not None and (options.mixup or options.cutmix):
+            partners = partner_rows(draws.seed, draws.epoch, rows, len(encoded))
+            others, theirs = self._pixels(encoded, partners, draws)
+            u = rng.uniform(draws.seed, draws.epoch, rows, IMAGE_DRAWS, "mixing")
+            pixels, share = mixed_images(pixels, others, u, mixup_alpha=options.mixup, cutmix_alpha=options.cutmix)
+            tensors |= {"label_2": theirs["label"], "share": share}
+        return Batch({"pixels": pixels, **tensors}, len(rows), rows)
+
+    def _pixels(
+        self, encoded: Encoded, rows: np.ndarray, draws: Draws | None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The network's input for these rows, each augmented by its own draws, and their other tensors."""
         tensors = encoded.take(rows)
         pixels = tensors.pop("pixels", None)
         if pixels is None:
@@ -125,7 +184,7 @@ class Task:
         if draws is not None and self.augment:
             numbers = rng.uniform(draws.seed, draws.epoch, rows, self._num_draws, "augment")
             pixels = augment(pixels, self.augment, torch.from_numpy(numbers).to(encoded.device))
-        return Batch({"pixels": image.normalized(pixels, self.image), **tensors}, len(rows), rows)
+        return image.normalized(pixels, self.image), tensors
 
     def build(self) -> nn.Module:
         """The network for these images and classes. Raises ShapeError if they are too small for it."""
@@ -136,9 +195,16 @@ class Task:
         return module.build(named.name, shape, len(self.labels), self.network or module.Options())
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
-        """Cross-entropy."""
-        logits = model(batch["pixels"])
-        return Loss(cross_entropy_sum(logits, batch["label"], label_smoothing=self.options.label_smoothing))
+        """Cross-entropy, and that of side branches; of mixed images that with both labels, each by its share."""
+        output = model(noisy(batch["pixels"], self.options.input_noise))
+        return Loss(with_auxiliary(output, lambda logits: self._cross_entropy(logits, batch)))
+
+    def _cross_entropy(self, logits: Tensor, batch: Batch) -> Tensor:
+        smoothing, weights = self.options.label_smoothing, batch.tensors.get("weight")
+        if "share" not in batch.tensors:
+            return cross_entropy_sum(logits, batch["label"], label_smoothing=smoothing, weights=weights)
+        both = batch["label"], batch["label_2"], batch["share"]
+        return mixed_cross_entropy_sum(logits, *both, label_smoothing=smoothing, weights=weights)
 
     def metrics(self) -> Classification:
         """Accuracy and its company."""
@@ -146,15 +212,40 @@ class Task:
 
     def score(self, model: nn.Module, batch: Batch, metrics: Classification) -> None:
         """Adds a batch's logits."""
-        metrics.add(model(batch["pixels"]), batch["label"], batch.rows)
+        self.score_outputs(self.outputs(model, batch), batch, metrics)
 
     def answer(self, model: nn.Module, batch: Batch, sources: Sequence[str]) -> list[ClassAnswer]:
         """The most probable classes of each picture."""
-        return class_answers(model(batch["pixels"]), self.labels, sources, top=self.options.top)
+        return self.answer_outputs(self.outputs(model, batch), batch, sources)
+
+    @property
+    def terms(self) -> Terms:
+        """The classes, in the order of the logits."""
+        return Terms("label", tuple(self.labels))
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Logits [B, K]."""
+        return model(batch["pixels"])
+
+    def combine(self, outputs: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """Logits of the mean of the probabilities."""
+        return mean_class_logits(outputs, weights)
+
+    def score_outputs(self, outputs: Tensor, batch: Batch, metrics: Classification) -> None:
+        """Adds logits [B, K]."""
+        metrics.add(outputs, batch["label"], batch.rows)
+
+    def answer_outputs(self, outputs: Tensor, batch: Batch, sources: Sequence[str]) -> list[ClassAnswer]:
+        """The most probable classes by logits [B, K]."""
+        return class_answers(outputs, self.labels, sources, top=self.options.top)
 
     def figures(self, metrics: Classification, encoded: Encoded) -> list[Figure]:
         """Confusion, per-class figures, calibration, and the worst mistakes with their pictures."""
         return figures_of(metrics, self.labels, lambda row: self._sample(encoded, row))
+
+    def explainer(self) -> ImageExplainer:
+        """Explains what in the picture an answer comes from."""
+        return ImageExplainer(self, self.image, pictures="pixels", truth="label")
 
     def _sample(self, encoded: Encoded, row: int) -> Sample:
         rows = np.array([row])

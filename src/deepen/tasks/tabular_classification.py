@@ -13,26 +13,30 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from deepen.core import names, rng
 from deepen.core.faults import Fault
 from deepen.core.figures import Figure, Sample
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
-from deepen.data.target import mark_target, target_of
-from deepen.engine.task import Tiny
+from deepen.data.target import group_of, mark_target, target_of
+from deepen.engine.task import Terms, Tiny
+from deepen.explain.tables import TableExplainer
 from deepen.metrics.classify import Classification, figures_of
+from deepen.nn.noise import noisy
 from deepen.nn.shapes import TableShape
+from deepen.ops.combine import mean_class_logits
 from deepen.ops.losses import Loss, cross_entropy_sum
 from deepen.ops.members import flat_members
+from deepen.ops.mixing import mixed_cross_entropy_sum, mixed_rows, partner_rows
 from deepen.prepare import labels, tabular
 from deepen.prepare.answers import ClassAnswer, class_answers
 from deepen.prepare.encoded import Batch, Draws, Encoded
 from deepen.prepare.table_target import look_at_classes, target_cells, with_classes
 from deepen.prepare.tabular import ColumnOptions
 
-CONTRACT = "table predictor"
+CONTRACT = "table classifier"
 COLUMNS = ColumnOptions()
 
 
@@ -43,7 +47,30 @@ class Options:
     model: str = field(default="tabm", metadata={"help": "the network; `deepen list` names them"})
     columns: ColumnOptions = COLUMNS
     label_smoothing: float = field(
-        default=0.0, metadata={"help": "share of the target spread over all classes", "least": 0.0, "below": 1.0}
+        default=0.0,
+        metadata={
+            "help": "share of the target spread over all classes",
+            "least": 0.0,
+            "below": 1.0,
+            "search": "0..0.2",
+            "prepares": False,
+        },
+    )
+    mixup: float = field(
+        default=0.0,
+        metadata={
+            "help": "mix each row with another by a share from Beta(this, this), such as 0.2; 0: off",
+            "least": 0.0,
+            "prepares": False,
+        },
+    )
+    input_noise: float = field(
+        default=0.0,
+        metadata={
+            "help": "deviation of the noise on numbers in training, which vary by about 1",
+            "least": 0.0,
+            "prepares": False,
+        },
     )
     top: int = field(default=5, metadata={"help": "classes listed in an answer", "least": 1})
 
@@ -60,7 +87,7 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
     look_at_classes(target_cells(table, target), target, faults)
     classes = labels.learn(table, target, faults=faults, given=dataset.labels)
     table = table.filter(table.column(target).is_valid())
-    state = tabular.learn(table, target, options.columns, faults)
+    state = tabular.learn(table, target, options.columns, faults, group=group_of(table))
     numbers, rows = labels.encode(table, target, classes, "train", [], given=bool(dataset.labels))
     tabular.warn_of_leaks(table.take(pa.array(rows)), state, numbers.numpy(), faults, is_class=True)
     return {**state, "labels": classes, "labels_given": bool(dataset.labels)}
@@ -69,7 +96,7 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
 class Task:
     """Table classification with what it learned from the training table."""
 
-    objective = ("cross_entropy", "min")
+    objective: tuple[str, str] = ("cross_entropy", "min")
 
     def __init__(self, options: Options, state: dict[str, Any], network: Any = None) -> None:
         self.options, self.state, self.network = options, state, network
@@ -92,8 +119,18 @@ class Task:
         return Encoded(tensors, table if len(both) == table.num_rows else table.take(pa.array(both)))
 
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
-        """Numbers [B, F], categories [B, G], and labels [B] where there are any; nothing is random."""
-        return Batch(encoded.take(rows), len(rows), rows)
+        """Numbers [B, F], categories [B, G], and labels [B] where there are any.
+
+        Where `draws` is given and the options say so, rows are mixed with a partner of the training table; then there
+        are the partner's `label_2` [B] and the `share` [B] of the row's own label too.
+        """
+        tensors = encoded.take(rows)
+        if draws is not None and self.options.mixup:
+            others = encoded.take(partner_rows(draws.seed, draws.epoch, rows, len(encoded)))
+            u = rng.uniform(draws.seed, draws.epoch, rows, 1 + tensors["categories"].shape[1], "mixing")
+            mixed, share = mixed_rows(tensors, others, u, alpha=self.options.mixup)
+            tensors |= mixed | {"label_2": others["label"], "share": share}
+        return Batch(tensors, len(rows), rows)
 
     def build(self) -> nn.Module:
         """The network for these columns and classes."""
@@ -104,9 +141,21 @@ class Task:
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy; of a network of several members, the mean of theirs."""
-        outputs = model(batch["numbers"], batch["categories"])
+        outputs = model(self._noisy(batch["numbers"]), batch["categories"])
         logits, targets, members = flat_members(outputs, batch["label"])
-        return Loss(cross_entropy_sum(logits, targets, label_smoothing=self.options.label_smoothing) / members)
+        weights = flat_members(outputs, batch["weight"])[1] if "weight" in batch.tensors else None
+        more: dict[str, Any] = {"label_smoothing": self.options.label_smoothing, "weights": weights}
+        if "share" not in batch.tensors:
+            return Loss(cross_entropy_sum(logits, targets, **more) / members)
+        others, share = (flat_members(outputs, batch[name])[1] for name in ("label_2", "share"))
+        return Loss(mixed_cross_entropy_sum(logits, targets, others, share, **more) / members)
+
+    def _noisy(self, numbers: Tensor) -> Tensor:
+        """[B, F]; what says that a number is missing gets no noise."""
+        if self.options.input_noise == 0:
+            return numbers
+        measures = torch.from_numpy(tabular.measures_of(self.state)).to(numbers.device)
+        return noisy(numbers, self.options.input_noise, where=measures)
 
     def metrics(self) -> Classification:
         """Accuracy and its company."""
@@ -114,16 +163,40 @@ class Task:
 
     def score(self, model: nn.Module, batch: Batch, metrics: Classification) -> None:
         """Adds a batch's logits."""
-        metrics.add(model(batch["numbers"], batch["categories"]), batch["label"], batch.rows)
+        self.score_outputs(self.outputs(model, batch), batch, metrics)
 
     def answer(self, model: nn.Module, batch: Batch, sources: Sequence[str]) -> list[ClassAnswer]:
         """The most probable classes of each row."""
-        logits = model(batch["numbers"], batch["categories"])
-        return class_answers(logits, self.labels, sources, top=self.options.top)
+        return self.answer_outputs(self.outputs(model, batch), batch, sources)
+
+    @property
+    def terms(self) -> Terms:
+        """The classes, in the order of the logits."""
+        return Terms(self.state["target"], tuple(self.labels))
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Logits [B, K]."""
+        return model(batch["numbers"], batch["categories"])
+
+    def combine(self, outputs: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """Logits of the mean of the probabilities."""
+        return mean_class_logits(outputs, weights)
+
+    def score_outputs(self, outputs: Tensor, batch: Batch, metrics: Classification) -> None:
+        """Adds logits [B, K]."""
+        metrics.add(outputs, batch["label"], batch.rows)
+
+    def answer_outputs(self, outputs: Tensor, batch: Batch, sources: Sequence[str]) -> list[ClassAnswer]:
+        """The most probable classes by logits [B, K]."""
+        return class_answers(outputs, self.labels, sources, top=self.options.top)
 
     def figures(self, metrics: Classification, encoded: Encoded) -> list[Figure]:
         """Confusion, per-class figures, calibration, and the worst mistakes with their rows."""
         return figures_of(metrics, self.labels, lambda row: _sample(encoded, row))
+
+    def explainer(self) -> TableExplainer:
+        """Explains which columns an answer comes from."""
+        return TableExplainer(self, self.state, truth="label")
 
 
 def _sample(encoded: Encoded, row: int) -> Sample:

@@ -22,12 +22,16 @@ from deepen.core.faults import Fault
 from deepen.core.figures import Figure, Sample
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
-from deepen.data.target import mark_target, target_of
-from deepen.engine.task import Tiny
+from deepen.data.target import group_of, mark_target, target_of
+from deepen.engine.task import Terms, Tiny
+from deepen.explain.tables import TableExplainer
 from deepen.metrics.regress import Regression, figures_of
+from deepen.nn.noise import noisy
 from deepen.nn.shapes import TableShape
+from deepen.ops.combine import mean_values
 from deepen.ops.losses import Loss, huber_sum, squared_error_sum
 from deepen.ops.members import flat_members
+from deepen.ops.mixing import mixed_rows, mixup, partner_rows
 from deepen.prepare import tabular
 from deepen.prepare.answers import NumberAnswer
 from deepen.prepare.encoded import Batch, Draws, Encoded
@@ -40,7 +44,7 @@ from deepen.prepare.table_target import (
 )
 from deepen.prepare.tabular import ColumnOptions
 
-CONTRACT = "table predictor"
+CONTRACT = "table regressor"
 COLUMNS = ColumnOptions()
 
 
@@ -53,8 +57,29 @@ class Options:
     target_transform: Literal["auto", "none", "log"] = field(
         default="auto", metadata={"help": "learn the target or its logarithm; auto: the logarithm of skewed positives"}
     )
+    mixup: float = field(
+        default=0.0,
+        metadata={
+            "help": "mix each row with another by a share from Beta(this, this), such as 0.2; 0: off",
+            "least": 0.0,
+            "prepares": False,
+        },
+    )
+    input_noise: float = field(
+        default=0.0,
+        metadata={
+            "help": "deviation of the noise on numbers in training, which vary by about 1",
+            "least": 0.0,
+            "prepares": False,
+        },
+    )
     loss: Literal["mse", "huber"] = field(
-        default="mse", metadata={"help": "squared error, or Huber's, which outliers pull less (beyond one deviation)"}
+        default="mse",
+        metadata={
+            "help": "squared error, or Huber's, which outliers pull less (beyond one deviation)",
+            "search": "mse,huber",
+            "prepares": False,
+        },
     )
 
 
@@ -69,7 +94,7 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
     scale = learn_number_scale(target_cells(table, target), target, options.target_transform, faults)
     known = known_numbers(target_cells(table, target))
     table = table.filter(pa.array(known))
-    state = tabular.learn(table, target, options.columns, faults)
+    state = tabular.learn(table, target, options.columns, faults, group=group_of(table))
     values = numbers_with_faults(table, target_cells(table, target), target, "train", [], positive=False)
     tabular.warn_of_leaks(table, state, values, faults, is_class=False)
     return {**state, "scale": scale}
@@ -81,7 +106,7 @@ class Task:
     def __init__(self, options: Options, state: dict[str, Any], network: Any = None) -> None:
         self.options, self.state, self.network = options, state, network
         self.scale: dict[str, Any] = state["scale"]
-        self.objective = ("rmse_log" if self.scale["log"] else "rmse", "min")
+        self.objective: tuple[str, str] = ("rmse_log" if self.scale["log"] else "rmse", "min")
 
     def encode(self, table: pa.Table, split: str, faults: list[Fault]) -> Encoded:
         """Numbers and categories; where targets are wanted, as learned (`learned`) and as they are (`truth`)."""
@@ -101,8 +126,18 @@ class Task:
         return Encoded(tensors, table if len(both) == table.num_rows else table.take(pa.array(both)))
 
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
-        """Numbers [B, F], categories [B, G], and targets [B] where there are any; nothing is random."""
-        return Batch(encoded.take(rows), len(rows), rows)
+        """Numbers [B, F], categories [B, G], and targets [B] where there are any.
+
+        Where `draws` is given and the options say so, rows and what is learned of them (`learned`, not `truth`) are
+        mixed with those of a partner of the training table.
+        """
+        tensors = encoded.take(rows)
+        if draws is not None and self.options.mixup:
+            others = encoded.take(partner_rows(draws.seed, draws.epoch, rows, len(encoded)))
+            u = rng.uniform(draws.seed, draws.epoch, rows, 1 + tensors["categories"].shape[1], "mixing")
+            mixed, share = mixed_rows(tensors, others, u, alpha=self.options.mixup)
+            tensors |= mixed | {"learned": mixup(tensors["learned"], others["learned"], share)}
+        return Batch(tensors, len(rows), rows)
 
     def build(self) -> nn.Module:
         """The network for these columns."""
@@ -113,10 +148,18 @@ class Task:
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Squared or Huber's error in deviations of the target; of several members, the mean of theirs."""
-        outputs = model(batch["numbers"], batch["categories"])
+        outputs = model(self._noisy(batch["numbers"]), batch["categories"])
         answers, targets, members = flat_members(outputs, batch["learned"])
+        weights = flat_members(outputs, batch["weight"])[1] if "weight" in batch.tensors else None
         error_sum = huber_sum if self.options.loss == "huber" else squared_error_sum
-        return Loss(error_sum(answers[:, 0], targets) / members)
+        return Loss(error_sum(answers[:, 0], targets, weights=weights) / members)
+
+    def _noisy(self, numbers: Tensor) -> Tensor:
+        """[B, F]; what says that a number is missing gets no noise."""
+        if self.options.input_noise == 0:
+            return numbers
+        measures = torch.from_numpy(tabular.measures_of(self.state)).to(numbers.device)
+        return noisy(numbers, self.options.input_noise, where=measures)
 
     def metrics(self) -> Regression:
         """Root mean square error and its company, on the target's own scale."""
@@ -124,22 +167,42 @@ class Task:
 
     def score(self, model: nn.Module, batch: Batch, metrics: Regression) -> None:
         """Adds a batch's answers."""
-        metrics.add(self._values(model, batch), batch["truth"], batch.rows)
+        self.score_outputs(self.outputs(model, batch), batch, metrics)
 
     def answer(self, model: nn.Module, batch: Batch, sources: Sequence[str]) -> list[NumberAnswer]:
         """The number of each row."""
-        values = self._values(model, batch).tolist()
-        return [NumberAnswer(source, value) for source, value in zip(sources, values, strict=True)]
+        return self.answer_outputs(self.outputs(model, batch), batch, sources)
+
+    @property
+    def terms(self) -> Terms:
+        """The column that is answered."""
+        return Terms(self.state["target"])
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The answers on the target's own scale, [B] float64."""
+        outputs = model(batch["numbers"], batch["categories"])[:, 0]
+        values = outputs.double() * self.scale["deviation"] + self.scale["mean"]
+        return values.exp() if self.scale["log"] else values
+
+    def combine(self, outputs: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """The mean of the numbers, whatever scale each run learned them on."""
+        return mean_values(outputs, weights)
+
+    def score_outputs(self, outputs: Tensor, batch: Batch, metrics: Regression) -> None:
+        """Adds numbers [B]."""
+        metrics.add(outputs, batch["truth"], batch.rows)
+
+    def answer_outputs(self, outputs: Tensor, batch: Batch, sources: Sequence[str]) -> list[NumberAnswer]:
+        """The number of each row."""
+        return [NumberAnswer(source, value) for source, value in zip(sources, outputs.tolist(), strict=True)]
 
     def figures(self, metrics: Regression, encoded: Encoded) -> list[Figure]:
         """Answer against truth, errors, and the worst mistakes with their rows."""
         return figures_of(metrics, name=self.state["target"], samples=lambda row: _sample(encoded, row))
 
-    def _values(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The answers on the target's own scale, [B] float."""
-        outputs = model(batch["numbers"], batch["categories"])[:, 0]
-        values = outputs.double() * self.scale["deviation"] + self.scale["mean"]
-        return values.exp() if self.scale["log"] else values
+    def explainer(self) -> TableExplainer:
+        """Explains which columns an answer comes from."""
+        return TableExplainer(self, self.state, truth="truth")
 
 
 def _sample(encoded: Encoded, row: int) -> Sample:

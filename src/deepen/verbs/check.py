@@ -13,6 +13,7 @@ from deepen.data.dataset import Dataset
 from deepen.prepare.near_duplicates import warn_near_duplicates
 from deepen.verbs.options import resolved
 from deepen.verbs.prepared import base_options, prepare
+from deepen.verbs.shift import Shift, compare
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class CheckResult:
     split    how it would be split
     counts   usable samples by split
     faults   all of them, in the order in which they were found
+    shift    how the data differ from others, where that was asked
     """
 
     layout: str
     split: str
     counts: dict[str, int]
     faults: tuple[Fault, ...]
+    shift: Shift | None = None
 
     @property
     def passed(self) -> bool:
@@ -41,6 +44,7 @@ def check(
     data: str | Path | Dataset,
     given: Mapping[str, Any] | None = None,
     *,
+    against: str | Path | Dataset | None = None,
     config: str | Path | None = None,
     flags: bool = False,
 ) -> CheckResult:
@@ -48,10 +52,17 @@ def check(
 
     Beyond that, it looks for pictures in val and test that are nearly the same as one in train.
 
-    Raises OptionError for wrong options; faults of the data are never raised.
+    against  a run, or other data: says whether the data come from where those of the run, or these others, came from.
+             Then the data need no targets, and only their own reading and the shift are looked at
+
+    Raises OptionError for wrong options, RunError for a run that is none; faults of the data are never raised.
     """
     chosen = resolved(task, given or {}, config, flags=flags, base=base_options(task, data))
     try:
+        if against is not None:
+            shift = compare(task, data, against, chosen)
+            sizes = {"new": shift.counts[1], "reference": shift.counts[0]}
+            return CheckResult(shift.layout, "", sizes, shift.faults, shift)
         found = prepare(task, data, chosen)
     except DataError as error:
         faults = error.faults or (Fault("error", "data", "", str(error)),)

@@ -1,24 +1,28 @@
-"""`evaluate`: a run's figures on data, new or its own test split."""
+"""`evaluate`: the figures of a run, or of several as one, on data, new or their own test split."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from deepen.core import options as option_rules
 from deepen.core.errors import DataError, RunError
 from deepen.core.faults import Fault, refuse
-from deepen.data.dataset import Dataset
+from deepen.data.dataset import Dataset, table_fingerprint
 from deepen.data.read import ReadOptions
 from deepen.engine.evaluate import evaluate as score
 from deepen.parallel.ranks import Alone
 from deepen.prepare.image_guard import guarded
-from deepen.verbs.loaded import Loaded, loaded
-from deepen.verbs.prepared import cut_up, read
+from deepen.verbs.ensemble import load_members, together
+from deepen.verbs.folds import FOLDS_FILE
+from deepen.verbs.loaded import Loaded
+from deepen.verbs.prepared import TINY, cut_up, read
 
 
 @dataclass(frozen=True)
@@ -40,56 +44,129 @@ class EvaluationResult:
     faults: tuple[Fault, ...]
 
 
+@dataclass(frozen=True)
+class Samples:
+    """What runs are scored on: a table of samples with their targets, read once for all of them.
+
+    split   the part of the data it is
+    faults  what was noticed while reading
+    """
+
+    source: str
+    layout: str
+    split: str
+    table: pa.Table
+    faults: tuple[Fault, ...]
+
+
 def evaluate(
-    run: str | Path,
+    run: str | Path | Sequence[str | Path],
     data: str | Path | Dataset | None = None,
     given: Mapping[str, Any] | None = None,
     *,
+    weights: Sequence[float] = (),
     skip_bad: bool = False,
     flags: bool = False,
 ) -> EvaluationResult:
     """The figures of a run.
 
-    data    default: the test split of the data it was trained on, which must not have changed. Otherwise the "test"
-            part where the layout names one, else all of it.
-    given   options on how to read the data, where they differ from the training's
+    run      a run, a folder of folds, or several of them, which then answer by the mean of what each would say
+    data     default: the test split of the data it was trained on, which must not have changed. Otherwise the "test"
+             part where the layout names one, else all of it.
+    given    options on how to read the data, where they differ from the training's
+    weights  how much each run counts, in their order; default: all the same
 
     Raises RunError, DataError or OptionError.
     """
-    model = loaded(run)
-    own = data is None
-    source = model.header["data"]["path"] if data is None else data
-    if not str(source):
-        raise RunError(f"{run}: was trained on data that were in memory, not in a file; name the data to evaluate on.")
-    chosen = _with_reading(model, given or {}, flags, own=own)
-    dataset, schema = read(model.header["task"], source, chosen)
-    faults = list(dataset.faults)
-    if own or str(source) == "tiny":
-        tables = cut_up(dataset, schema, chosen, []).tables
-        name = model.header["metrics"].get("of") or "test"
-        if own and dataset.fingerprint() != model.header["data"]["fingerprint"]:
-            raise RunError(
-                f"{source}: has changed since {run} was trained on it, so its test split is not what it was; "
-                "name the data to evaluate on."
-            )
-    else:
-        tables = dataset.tables
-        name = next(name for name in ("test", "all", "val", "train") if name in tables)
-        if name == "all" and len(tables) > 1:
-            raise DataError(f"{source}: expected one table or a test part.")
+    members, shares = load_members(run, weights)
+    model = members[0] if len(members) == 1 else together(members, shares)
+    samples = samples_for(members, data, given or {}, flags=flags)
+    faults = list(samples.faults)
     with guarded():
-        encoded = model.task.encode(tables[name], name, faults)
+        encoded = model.task.encode(samples.table, samples.split, faults)
     refuse(faults, skip_bad=skip_bad)
     if len(encoded) == 0:
-        raise DataError(f"{source}: expected samples to evaluate on, but none is usable.", faults)
+        raise DataError(f"{samples.source}: expected samples to evaluate on, but none is usable.", faults)
     metrics = score(model.task, model.model, encoded, device=model.device, ranks=Alone())
     figures = {name: value if math.isfinite(value) else None for name, value in metrics.result().items()}
-    return EvaluationResult(figures, dict(intervals_of(metrics)), len(encoded), dataset.layout, name, tuple(faults))
+    return EvaluationResult(
+        figures, dict(intervals_of(metrics)), len(encoded), samples.layout, samples.split, tuple(faults)
+    )
+
+
+def samples_for(
+    members: Sequence[Loaded], data: str | Path | Dataset | None, given: Mapping[str, Any], *, flags: bool = False
+) -> Samples:
+    """The samples on which all of these runs can be scored, read as the first one reads.
+
+    Of the data that runs were trained on, only a test split that they have in common: what one tests, another may have
+    learned. Raises RunError where there is none, DataError or OptionError.
+    """
+    first = members[0]
+    own = data is None
+    source = _own_source(members) if data is None else data
+    chosen = _with_reading(first, given, flags, own=own)
+    dataset, schema = read(first.header["task"], source, chosen)
+    if own:
+        _refuse_changed(first, source, dataset)
+    place = dataset.name if isinstance(source, Dataset) else str(source)
+    if own or (place == TINY and not isinstance(source, Dataset)):
+        name = first.header["metrics"].get("of") or "test"
+        table = cut_up(dataset, schema, chosen, []).tables[name]
+        for other in members[1:]:
+            _refuse_other_split(first, other, name, table, dataset, schema, own=own)
+    else:
+        name = next(name for name in ("test", "all", "val", "train") if name in dataset.tables)
+        if name == "all" and len(dataset.tables) > 1:
+            raise DataError(f"{place}: expected one table or a test part.")
+        table = dataset.tables[name]
+    return Samples(place, dataset.layout, name, table, tuple(dataset.faults))
 
 
 def intervals_of(metrics: Any) -> dict[str, tuple[float, float]]:
     """95 % intervals, where the task's metrics know them."""
     return {name: (low, high) for name, (low, high) in metrics.intervals().items()}
+
+
+def _own_source(members: Sequence[Loaded]) -> str:
+    """The path of the data that the runs were trained on."""
+    first = members[0]
+    path = str(first.header["data"]["path"])
+    if not path and len(members) > 1 and (first.folder.parent / FOLDS_FILE).exists():
+        raise RunError(
+            f"{first.folder.parent}: each fold is tested on samples that the others have learned, so their figures "
+            f"together are those in {FOLDS_FILE}; name other data to evaluate on."
+        )
+    if not path:
+        raise RunError(
+            f"{first.folder}: was trained on data that were in memory, not in a file; name the data to evaluate on."
+        )
+    return path
+
+
+def _refuse_changed(run: Loaded, source: object, dataset: Dataset) -> None:
+    if dataset.fingerprint() != run.header["data"]["fingerprint"]:
+        raise RunError(
+            f"{source}: has changed since {run.folder} was trained on it, so its test split is not what it was; "
+            "name the data to evaluate on."
+        )
+
+
+def _refuse_other_split(
+    first: Loaded, other: Loaded, name: str, table: pa.Table, dataset: Dataset, schema: Any, *, own: bool
+) -> None:
+    """Raises RunError where another run did not keep the same samples away from its training."""
+    mend = "; name data that none of them was trained on."
+    if other.header["data"]["fingerprint"] != dataset.fingerprint():
+        if own:
+            raise RunError(f"{other.folder}: was trained on other data than {first.folder}{mend}")
+        return
+    its = cut_up(dataset, schema, other.options, []).tables.get(name)
+    if its is None or table_fingerprint(its) != table_fingerprint(table):
+        raise RunError(
+            f"{other.folder}: tests other samples of its data than {first.folder} (seed, val and test decide which), "
+            f"so it may have learned those that {first.folder.name} is tested on{mend}"
+        )
 
 
 def _with_reading(model: Loaded, given: Mapping[str, Any], flags: bool, *, own: bool) -> Any:

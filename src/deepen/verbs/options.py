@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from deepen.core.errors import OptionError
 from deepen.core.files import read_json
 from deepen.data.read import ReadOptions
 from deepen.data.split import SplitOptions
-from deepen.engine.options import FitOptions
+from deepen.engine import optim_kinds, schedule
+from deepen.engine.options import FitOptions, OptimizerOptions, ScheduleOptions
+from deepen.verbs.reweighted import ReweightOptions
 
 BUDGETS = ("epochs", "steps", "samples", "time")
 MAX_CONFIG_BYTES = 1_000_000
+PLAIN = ReweightOptions()
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Resolved:
     read: ReadOptions
     flat: dict[str, Any]
     stated: frozenset[str]
+    reweight: ReweightOptions = PLAIN
 
 
 def task_module(task: str) -> Any:
@@ -45,7 +49,8 @@ def groups(task: str, model: str | None = None) -> tuple[type, ...]:
     """The option dataclasses of a training: the task's, the network's, the engine's and the data's."""
     module = task_module(task)
     chosen: str = model or module.Options().model
-    return (module.Options, network_group(module.CONTRACT, chosen), FitOptions, SplitOptions, ReadOptions)
+    network = network_group(module.CONTRACT, chosen)
+    return (module.Options, network, FitOptions, SplitOptions, ReadOptions, ReweightOptions)
 
 
 def network_group(contract: str, model: str) -> type:
@@ -82,13 +87,16 @@ def resolved(
     module = task_module(task)
     given, from_config, base = options.flat(given), _config(config), options.flat(base or {})
     model = str(given.get("model") or from_config.get("model") or base.get("model") or module.Options().model)
+    if "model" in from_config and "model" not in given:
+        _refuse_unknown_model(model, module.CONTRACT, str(config))
     chosen = groups(task, model)
     fields = options.fields_of(*chosen)
     by_user = options.resolve(fields, given, flags=flags)
     by_config = options.resolve(fields, from_config, where=f"{config}: ") if config else {}
     by_base = options.resolve(fields, {name: value for name, value in base.items() if name in fields})
     stated = frozenset(by_user) | frozenset(by_config) | frozenset(by_base)
-    values = {**_recipe(module.CONTRACT, model, fields), **by_base, **by_config, **by_user}
+    values = _values(_recipe(module.CONTRACT, model, fields), by_base, by_config, by_user)
+    require_read(values, {**by_config, **by_user}, fields, flags=flags)
     _one_budget(values, by_user, by_config, by_base)
     return _built(chosen, values, stated)
 
@@ -107,11 +115,60 @@ def with_epochs(resolved: Resolved, epochs: int) -> Resolved:
 
 
 def _built(chosen: tuple[type, ...], values: dict[str, Any], stated: frozenset[str]) -> Resolved:
-    task, network, fit, split, read = (options.build(group, values) for group in chosen)
+    task, network, fit, split, read, reweight = (options.build(group, values) for group in chosen)
     flat = {}
-    for instance in (task, network, fit, split, read):
+    for instance in (task, network, fit, split, read, reweight):
         flat |= options.flatten(instance)
-    return Resolved(task, network.network, fit, split, read, flat, stated)
+    return Resolved(task, network.network, fit, split, read, flat, stated, reweight)
+
+
+def _values(recipe: Mapping[str, Any], *layers: Mapping[str, Any]) -> dict[str, Any]:
+    """One value for each option, from the recipe and further layers, the most direct last.
+
+    What a layer says of one kind of optimizer or schedule is no advice on another: a rate for adamw would not move
+    adadelta. So where a more direct layer names another kind, the layers before it lose their say on that group, and
+    the kind's own defaults stand in.
+    """
+    ordered = [recipe, *layers]
+    kind = str(_last(ordered, "optimizer.kind", OptimizerOptions().kind))
+    own = optim_kinds.defaults(kind)
+    ordered.insert(0 if kind == recipe.get("optimizer.kind", kind) else 1, own)
+    values: dict[str, Any] = {}
+    for group in ("optimizer", "schedule"):
+        final = _last(ordered, f"{group}.kind", None)
+        said = None
+        for index, layer in enumerate(ordered):
+            said = layer.get(f"{group}.kind", said)
+            if said != final:
+                ordered[index] = {k: v for k, v in layer.items() if not k.startswith(f"{group}.")}
+    for layer in ordered:
+        values |= layer
+    return values
+
+
+def _last(layers: Sequence[Mapping[str, Any]], name: str, otherwise: Any) -> Any:
+    return next((layer[name] for layer in reversed(layers) if name in layer), otherwise)
+
+
+def require_read(
+    values: Mapping[str, Any], stated: Mapping[str, Any], fields: Mapping[str, options.OptionField], *, flags: bool
+) -> None:
+    """Raises OptionError for a stated number of the optimizer or schedule that the chosen kind does not read.
+
+    A value that is the default says nothing, so a run's own options can be taken over whole.
+    """
+    groups = {"optimizer": optim_kinds.readers, "schedule": schedule.readers}
+    kinds = {"optimizer": OptimizerOptions().kind, "schedule": ScheduleOptions().kind}
+    for name, value in stated.items():
+        group, _, option = name.partition(".")
+        if group not in groups or option == "kind" or name not in values or value in (None, fields[name].default):
+            continue
+        kind, readers = values.get(f"{group}.kind", kinds[group]), groups[group](option)
+        place = fields[name].flag if flags else name
+        if kind not in readers:
+            raise OptionError(f"{place}: {kind} does not read it, only {', '.join(readers)}; leave it out.")
+        if option == "warm_up_factor" and values.get("schedule.warm_up_shape") != "constant":
+            raise OptionError(f"{place}: only a warm-up of --schedule.warm-up-shape constant reads it; leave it out.")
 
 
 def _recipe(contract: str, model: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,6 +194,14 @@ def _config(config: str | Path | None) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise OptionError(f'{path}: expected an object of options such as {{"epochs": 10}}.')
     return options.flat(content)
+
+
+def _refuse_unknown_model(model: str, contract: str, config: str) -> None:
+    """Raises OptionError, naming the file that the name comes from, where there is no such network."""
+    try:
+        names.model(model, contract)
+    except OptionError as error:
+        raise OptionError(f"{config}: {str(error).removeprefix('--')}") from error
 
 
 def _one_budget(values: dict[str, Any], *layers: Mapping[str, Any]) -> None:

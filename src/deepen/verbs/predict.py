@@ -1,10 +1,10 @@
-"""`predict`: a run's answers to new samples."""
+"""`predict`: the answers of a run, or of several as one, to new samples."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,27 @@ from deepen.data import read as reading
 from deepen.data.read import ReadOptions
 from deepen.engine.evaluate import BATCH_SIZE
 from deepen.prepare.image_guard import guarded
-from deepen.verbs.loaded import Loaded, loaded
+from deepen.verbs.ensemble import loaded_runs
+from deepen.verbs.loaded import Loaded
 from deepen.verbs.options import task_module
 from deepen.verbs.prepared import TINY
 
 
 def predict(
-    run: str | Path,
+    run: str | Path | Sequence[str | Path],
     inputs: str | Path | list[str | Path],
     given: Mapping[str, Any] | None = None,
     *,
+    weights: Sequence[float] = (),
     skip_bad: bool = False,
     flags: bool = False,
     faults: list[Fault] | None = None,
 ) -> Iterator[Any]:
     """Answers, one frozen dataclass per sample, in the order of the inputs.
 
+    run       a run, a folder of folds, or several of them, which then answer by the mean of what each would say
     inputs    files, folders or tables in any layout the task reads; targets are not needed
+    weights   how much each run counts, in their order; default: all the same
     faults    gets what was noticed, among it the samples left out with skip_bad
 
     Raises RunError, DataError or OptionError, for bad data before the first answer.
@@ -43,7 +47,7 @@ def predict(
     inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     if not inputs:
         raise OptionError("predict: expected files or folders to answer for, but none is named.")
-    return answers(loaded(run), inputs, given or {}, skip_bad=skip_bad, flags=flags, faults=faults)
+    return answers(loaded_runs(run, weights), inputs, given or {}, skip_bad=skip_bad, flags=flags, faults=faults)
 
 
 def answers(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from deepen.core.clock import Stopwatch
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault, refuse
 from deepen.data import read as reading
@@ -17,6 +18,7 @@ from deepen.engine.task import Task
 from deepen.prepare.encoded import Encoded
 from deepen.prepare.image_guard import guarded
 from deepen.verbs.options import Resolved, task_module
+from deepen.verbs.reweighted import reweighted
 
 TINY = "tiny"
 
@@ -26,6 +28,7 @@ class Prepared:
     """Data that is ready to train on, and every fault found on the way.
 
     split     one sentence on how the data was split
+    seconds   that reading and preparing took
     encoded   by split: train, val and test, as far as they exist
     """
 
@@ -37,6 +40,7 @@ class Prepared:
     task: Task
     encoded: dict[str, Encoded]
     faults: list[Fault] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 def base_options(task: str, data: str | Path | Dataset) -> dict[str, Any]:
@@ -66,6 +70,7 @@ def prepare(task: str, data: str | Path | Dataset, resolved: Resolved, *, skip_b
     Faults are collected, not raised, as far as one can go on; those that stop everything raise DataError with all that
     was found until then.
     """
+    watch = Stopwatch()
     module = task_module(task)
     dataset, schema = read(task, data, resolved)
     faults = list(dataset.faults)
@@ -73,10 +78,11 @@ def prepare(task: str, data: str | Path | Dataset, resolved: Resolved, *, skip_b
         with guarded():
             found = _prepare(module, dataset, schema, resolved, faults)
             bad = [fault for fault in faults if fault.level == "sample" and fault.row >= 0]
-            if not (skip_bad and bad):
-                return found
-            faults = [*dataset.faults, *bad]
-            return _prepare(module, splitting.without(dataset, found.tables, bad), schema, resolved, faults)
+            if skip_bad and bad:
+                faults = [*dataset.faults, *bad]
+                found = _prepare(module, splitting.without(dataset, found.tables, bad), schema, resolved, faults)
+            found.encoded["train"] = reweighted(task, found.encoded["train"], resolved, found.faults)
+        return replace(found, seconds=watch.seconds())
     except DataError as error:
         raise _with(error, faults) from error
 

@@ -15,7 +15,7 @@ from deepen.engine.fit import Fitted, choose_device
 from deepen.nn.summary import num_parameters
 from deepen.report import card, html
 from deepen.report.content import ReportContent
-from deepen.verbs import environment
+from deepen.verbs import environment, pretrained
 from deepen.verbs.options import Resolved
 from deepen.verbs.prepared import Prepared
 
@@ -59,7 +59,7 @@ def _content(
         parameters=num_parameters_of(prepared, fitted),
         options=chosen.flat,
         environment={**environment.versions(), **environment.machine(choose_device(chosen.fit.device))},
-        figures=_figures(prepared, scored),
+        figures=[*_figures(prepared, scored), *pretrained.figure(fitted.pretraining)],
         usage=[f"deepen {verb} {shlex.quote(str(folder))} {rest}" for verb, rest in _USES],
     )
 

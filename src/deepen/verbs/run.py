@@ -10,6 +10,7 @@ from deepen.bundle import load, records
 if TYPE_CHECKING:
     from deepen.data.dataset import Dataset
     from deepen.verbs.evaluate import EvaluationResult
+    from deepen.verbs.explain import ExplanationResult
 
 
 class Run:
@@ -64,6 +65,18 @@ class Run:
         from deepen.verbs.predict import predict
 
         return list(predict(self.folder, inputs, options))
+
+    def explain(
+        self,
+        inputs: str | Path | Dataset | list[str | Path] = (),  # type: ignore[assignment]
+        *,
+        out: str | Path | None = None,
+        **options: Any,
+    ) -> ExplanationResult:
+        """What the answers go by, for these inputs or the run's own test split, as a folder and as numbers."""
+        from deepen.verbs.explain import explain
+
+        return explain(self.folder, inputs, options, out=out)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"

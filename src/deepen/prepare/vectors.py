@@ -1,0 +1,98 @@
+"""Samples of any kind as plain vectors, on scales that make distances fair: pixels of pictures, or columns of a table.
+
+Pictures: (pixel / 255 - mean) / deviation per channel, flattened. Tables: numbers less their mean over their deviation
+(at most 4 deviations from it), a missing one at the median with an input of its own that says so; dates as in
+`tabular`; each category column as 0 and 1 over sqrt(2), so that two rows of different categories lie 1 apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from deepen.core.faults import Fault
+from deepen.prepare import image, tabular
+from deepen.prepare.cells import cells_of, numbers_of
+from deepen.prepare.encoded import Encoded
+
+LARGEST_PIXELS = 64_000_000
+IMAGE_COLUMNS = ("image", "source", "key")
+
+
+@dataclass(frozen=True)
+class ImageRules:
+    """How pictures are brought to one size."""
+
+    image_size: int | None
+    resize: image.Resize
+
+
+def is_of_images(table: pa.Table, target: str) -> bool:
+    """Whether the table holds pictures, as the readers of pictures make it; a user's table with a target does not."""
+    return set(IMAGE_COLUMNS) <= set(table.column_names) and not target
+
+
+def learn(
+    table: pa.Table, target: str, images: ImageRules, columns: tabular.ColumnOptions, faults: list[Fault]
+) -> dict[str, Any]:
+    """What `encode` needs, JSON-able, with the `width` of a vector.
+
+    target  the column of labels of a user's table, which is no input; "" where there is none
+    """
+    if is_of_images(table, target):
+        state = image.learn(table, faults=faults, image_size=images.image_size, resize=images.resize)
+        height, width = state["size"]
+        return {"kind": "images", "image": state, "width": height * width * state["channels"]}
+    state = tabular.learn(table, target, columns, faults)
+    for column in state["columns"]:
+        if column["kind"] == "number":
+            column["inputs"] = [standardized(table, column["name"], each) for each in column["inputs"]]
+    numbers, levels = tabular.shape_of(state)
+    return {"kind": "table", "table": state, "levels": list(levels), "width": numbers + sum(levels)}
+
+
+def standardized(table: pa.Table, name: str, learned: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Mean and deviation in the place of quantiles, which would make every column normal and close the gaps in it."""
+    cells = cells_of(table.column(name))
+    if learned is None or cells is None:
+        return learned
+    values, _ = numbers_of(cells)
+    known = values[np.isfinite(values)]
+    deviation = float(known.std())
+    kept = {each: learned[each] for each in ("median", "has_missing")}
+    return {**kept, "mean": float(known.mean()), "deviation": deviation if deviation > 0 else 1.0}
+
+
+def encode(table: pa.Table, state: dict[str, Any], split: str, faults: list[Fault]) -> tuple[Encoded, np.ndarray]:
+    """The usable rows, and which rows of the table they are, [n] int64 ascending."""
+    if state["kind"] == "images":
+        images = image.encode(table, state["image"], split, faults, max_pixels=LARGEST_PIXELS)
+        tensors = {} if images.pixels is None else {"pixels": images.pixels}
+        return Encoded(tensors, _taken(table, images.kept), is_whole=images.pixels is not None), images.kept
+    numbers, categories, kept = tabular.encode(table, state["table"], split, faults)
+    tensors = {"numbers": torch.from_numpy(numbers), "categories": torch.from_numpy(categories)}
+    return Encoded(tensors, _taken(table, kept)), kept
+
+
+def vectors_of(encoded: Encoded, state: dict[str, Any], rows: np.ndarray) -> Tensor:
+    """The vectors of these rows, [B, D] float32, on the device of the encoded data."""
+    tensors = encoded.take(rows)
+    if state["kind"] == "images":
+        pixels = tensors.get("pixels")
+        if pixels is None:
+            pixels = image.pixels_of(encoded.table.column("image"), rows, state["image"]).to(encoded.device)
+        return image.normalized(pixels, state["image"]).flatten(1)
+    parts = [tensors["numbers"]]
+    for index, count in enumerate(state["levels"]):
+        parts.append(F.one_hot(tensors["categories"][:, index], count).float() * 0.5**0.5)
+    return torch.cat(parts, dim=1)
+
+
+def _taken(table: pa.Table, kept: np.ndarray) -> pa.Table:
+    return table if len(kept) == table.num_rows else table.take(pa.array(kept))

@@ -1,0 +1,442 @@
+"""Groups of like samples without labels: pictures, rows of a table, or the features that a run has learned.
+
+A run's network and what it learned of preparing are kept inside the clustering, which then answers without that run.
+Labels, where there are any, train nothing: they are compared with the clusters.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from deepen.bundle.load import load_header, load_prepare, load_weights
+from deepen.bundle.tensors import match
+from deepen.core import names, options, rng
+from deepen.core.errors import DataError, OptionError
+from deepen.core.faults import Fault
+from deepen.core.figures import Bars, Curves, Figure, Gallery, Matrix, Points, Sample
+from deepen.core.units import plural
+from deepen.data.columns import with_origin
+from deepen.data.dataset import Dataset, Schema
+from deepen.data.target import mark_target, target_of
+from deepen.engine.features import features_of
+from deepen.engine.task import Tiny
+from deepen.metrics.clusters import Clusters, contingency, silhouette
+from deepen.nn.shapes import TableShape
+from deepen.ops.lloyd import best_partition
+from deepen.ops.losses import Loss
+from deepen.ops.projection import neighbour_map, principal_map
+from deepen.prepare import image, labels, tabular, vectors
+from deepen.prepare.encoded import Batch, Draws, Encoded
+from deepen.prepare.tabular import ColumnOptions
+
+CONTRACT = "vector clusterer"
+COLUMNS = ColumnOptions()
+NO_LABEL = -1
+MOST_LABELS = 1_000
+TRUTH = "label_number"
+BATCH_SIZE = 500
+ROWS_COMPARED = 2_000  # on which the number of clusters is chosen
+STARTS_COMPARED = 4
+MOST_MAPPED, FEWEST_MAPPED = 1_000, 10
+MOST_GROUPS = 18  # as many marks as a scatter has
+NUM_TYPICAL = 4
+MOST_GALLERY = 12  # clusters whose typical samples are shown
+
+
+@dataclass(frozen=True)
+class Options:
+    """Samples in, clusters out."""
+
+    model: str = field(default="k-means", metadata={"help": "the method; `deepen list` names them"})
+    clusters: int | None = field(
+        default=None, metadata={"help": "how many; default: the number with the best silhouette", "least": 2}
+    )
+    max_clusters: int = field(default=12, metadata={"help": "the largest number tried where none is given", "least": 2})
+    features: str = field(
+        default="",
+        metadata={"help": "the run whose features are clustered; default: pixels, or the columns of a table"},
+    )
+    columns: ColumnOptions = COLUMNS
+    image_size: int | None = field(
+        default=None, metadata={"help": "side of the square that images are brought to; default: by a rule", "least": 4}
+    )
+    resize: Literal["crop", "stretch", "pad"] = field(
+        default="crop", metadata={"help": "how images of another shape are brought to it"}
+    )
+
+
+@dataclass(frozen=True)
+class ClusterAnswer:
+    """The cluster of a sample.
+
+    distance       to its centre; far beyond those of training, the sample is like none of them
+    next_cluster   the second nearest, and the distance to it: nearly the same where the sample lies between both
+    """
+
+    source: str
+    cluster: int
+    distance: float
+    next_cluster: int
+    next_distance: float
+
+
+def schema(options: Options) -> Schema:
+    """Reads pictures in every layout, labelled or not, and any table."""
+    readers = ("digits", "mnist_idx", "cifar_binary", "npz", "image_manifest", "image_folder", "table_file")
+    return Schema(readers=readers, inputs=(), target="", needs_target=False)
+
+
+def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Fault]) -> dict[str, Any]:
+    """How a sample becomes a vector, how many clusters there are, and label names if there are any.
+
+    Raises RunError or DataError where the run is no run or takes other data, and OptionError for more clusters than
+    samples.
+    """
+    of_run = _run_state(options, table) if options.features else {}
+    inputs = of_run or vectors.learn(
+        table, target_of(table), vectors.ImageRules(options.image_size, options.resize), options.columns, faults
+    )
+    column = _label_column(table)
+    known = len({str(text) for text in table.column(column).to_pylist() if text is not None}) if column else 0
+    state: dict[str, Any] = {
+        "inputs": inputs,
+        "label_column": column,
+        "labels": labels.learn(table, column, faults=faults, given=dataset.labels) if 1 < known <= MOST_LABELS else [],
+        "clusters": options.clusters or 0,
+        "silhouettes": {},
+    }
+    if any(fault.level == "error" for fault in faults):
+        return state | {"clusters": options.clusters or 2, "width": int(inputs.get("width", 1))}
+    sample = _vectors_of_some(options, state, table)
+    state["width"] = sample.shape[1]
+    if options.clusters is None:
+        found = _silhouettes(sample, options.max_clusters)
+        best = max(found, key=lambda count: (found[count], -count))
+        state |= {"clusters": best, "silhouettes": {str(count): value for count, value in found.items()}}
+        chosen = f"{plural(best, 'cluster')} chosen by silhouette ({found[best]:.3f} of at most 1)"
+        faults.append(Fault("note", "clusters-chosen", "", f"{chosen}; --clusters N sets another number."))
+    if state["clusters"] > table.num_rows:
+        raise OptionError(
+            f"--clusters {state['clusters']}: there are only {table.num_rows} training samples; expected at most that."
+        )
+    return state
+
+
+class Task:
+    """Clustering with what it learned from the training table."""
+
+    objective = ("mean_squared_distance", "min")
+
+    def __init__(self, options: Options, state: dict[str, Any], network: Any = None) -> None:
+        self.options, self.state, self.network = options, state, network
+        self.labels: list[str] = list(state["labels"])
+        self.num_clusters = int(state["clusters"])
+        self._inputs: dict[str, Any] = state["inputs"]
+        self._inner = _inner_task(self._inputs) if self._inputs["kind"] == "run" else None
+        self._training: Encoded | None = None
+
+    def encode(self, table: pa.Table, split: str, faults: list[Fault]) -> Encoded:
+        """What the vectors are made from, and label numbers, -1 where there is none. The training rows are kept for
+        `build`."""
+        if self._inner is not None:
+            numbered = table.append_column("row number", pa.array(np.arange(table.num_rows)))
+            encoded = self._inner.encode(numbered, "predict", _Without("column-extra", faults))
+            kept = encoded.table.column("row number").to_numpy()
+            encoded = Encoded(encoded.tensors, encoded.table.drop_columns(["row number"]), is_whole=encoded.is_whole)
+        else:
+            encoded, kept = vectors.encode(table, self._inputs, split, faults)
+        truth = torch.full((table.num_rows,), NO_LABEL)
+        if self.labels and split != "predict" and self.state["label_column"] in table.column_names:
+            numbers, rows = labels.encode(table, self.state["label_column"], self.labels, split, [])
+            truth[torch.from_numpy(rows)] = numbers
+        tensors = {**encoded.tensors, TRUTH: truth[torch.from_numpy(kept)]}
+        encoded = Encoded(tensors, encoded.table, is_whole=encoded.is_whole)
+        if split == "train":
+            self._training = encoded
+        return encoded
+
+    def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
+        """`vectors` [B, D], or what the run's network takes; label numbers [B]. Nothing is random."""
+        if self._inner is not None:
+            return self._inner.batch(encoded, rows, None)
+        made = vectors.vectors_of(encoded, self._inputs, rows)
+        index = torch.from_numpy(rows).to(encoded.device)
+        return Batch({"vectors": made, TRUTH: encoded.tensors[TRUTH].index_select(0, index)}, len(rows), rows)
+
+    def build(self) -> nn.Module:
+        """The clusters, which start from the training rows, behind the run's network where there is one."""
+        named = names.model(self.options.model, CONTRACT)
+        module = importlib.import_module(named.module)
+        shape = TableShape(self.state["width"])
+        clusters = module.build(named.name, shape, self.num_clusters, self.network or module.Options())
+        model = Clustering(clusters, self._inner.build() if self._inner is not None else None)
+        if self._training is not None:
+            if model.extractor is not None:
+                _load(model.extractor, Path(self.options.features))
+            start: Callable[[Iterator[Tensor], int], None] | None = getattr(clusters, "start", None)
+            if start is not None:
+                start(self._all_vectors(model, self._training), torch.initial_seed())
+        return model
+
+    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+        """The clusters' own loss."""
+        return Loss(model.clusters.loss(self.vectors(model, batch)).sum())  # type: ignore[union-attr, operator]
+
+    def metrics(self) -> Clusters:
+        """Distances, silhouette, and agreement with labels."""
+        return Clusters(self.num_clusters)
+
+    def score(self, model: nn.Module, batch: Batch, metrics: Clusters) -> None:
+        """Adds a batch's distances to the centres."""
+        found = self.vectors(model, batch)
+        metrics.add(model.clusters(found), batch[TRUTH], found, batch.rows)  # type: ignore[operator]
+
+    def answer(self, model: nn.Module, batch: Batch, sources: Sequence[str]) -> list[ClusterAnswer]:
+        """The nearest and the second nearest cluster of each sample."""
+        squares, order = model.clusters(self.vectors(model, batch)).sort(dim=1, stable=True)  # type: ignore[operator]
+        distances, order = squares.clamp(min=0).sqrt()[:, :2].tolist(), order[:, :2].tolist()
+        return [
+            ClusterAnswer(source, first, near, second, far)
+            for source, (first, second), (near, far) in zip(sources, order, distances, strict=True)
+        ]
+
+    def figures(self, metrics: Clusters, encoded: Encoded) -> list[Figure]:
+        """Sizes, agreement with labels, maps, typical samples, and how the number was chosen."""
+        if not metrics.result():
+            return []
+        found: list[Figure] = [self._sizes(metrics), *self._against_labels(metrics), *_maps(metrics)]
+        if self.state["silhouettes"]:
+            line = [(float(count), float(value)) for count, value in self.state["silhouettes"].items()]
+            note = f"On up to {ROWS_COMPARED:,} training samples."
+            found.append(Curves("Silhouette by number of clusters", "clusters", "silhouette", {"": line}, note=note))
+        return [*found, self._typical(metrics, encoded)]
+
+    def vectors(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The vectors that are clustered, [B, D] float."""
+        if self._inner is None:
+            return batch["vectors"]
+        with torch.no_grad():
+            return features_of(self._inner, model.extractor, batch)  # type: ignore[arg-type]
+
+    def features(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The distances to the centres, [B, K]."""
+        return model.clusters(self.vectors(model, batch)).clamp(min=0).sqrt()  # type: ignore[operator]
+
+    def _all_vectors(self, model: nn.Module, encoded: Encoded) -> Iterator[Tensor]:
+        for start in range(0, len(encoded), BATCH_SIZE):
+            rows = np.arange(start, min(start + BATCH_SIZE, len(encoded)), dtype=np.int64)
+            yield self.vectors(model.eval(), self.batch(encoded, rows, None))
+
+    def _sizes(self, metrics: Clusters) -> Bars:
+        _, clusters, _, _ = metrics.assigned()
+        counts = np.bincount(clusters, minlength=self.num_clusters)
+        return Bars("Samples by cluster", [str(k) for k in range(len(counts))], [float(n) for n in counts], "samples")
+
+    def _against_labels(self, metrics: Clusters) -> list[Figure]:
+        _, clusters, _, numbers = metrics.assigned()
+        known = numbers >= 0
+        if not known.any():
+            return []
+        used = np.unique(numbers[known])
+        table = contingency(clusters[known], numbers[known])
+        rows = [str(k) for k in np.unique(clusters[known])]
+        columns = [self.labels[int(k)] for k in used]
+        title, note = "Clusters and labels", "Labels were not used to find the clusters."
+        return [Matrix(title, rows, columns, table.astype(float).tolist(), "cluster", "label", note=note)]
+
+    def _typical(self, metrics: Clusters, encoded: Encoded) -> Gallery:
+        rows, clusters, distances, _ = metrics.assigned()
+        samples = []
+        for k in np.unique(clusters)[:MOST_GALLERY]:
+            own = np.flatnonzero(clusters == k)
+            for at in own[np.argsort(distances[own], kind="stable")][:NUM_TYPICAL]:
+                row = int(rows[at])
+                said = [f"cluster {k}", encoded.source(row)]
+                samples.append(Sample(said, png=self._picture(encoded, row), text=self._words(encoded, row)))
+        more = f" The first {MOST_GALLERY} clusters." if self.num_clusters > MOST_GALLERY else ""
+        return Gallery("Typical samples", samples, note=f"Those nearest to the centre of each cluster.{more}")
+
+    def _picture(self, encoded: Encoded, row: int) -> bytes:
+        if "image" not in encoded.table.column_names or target_of(encoded.table):
+            return b""
+        state = self._inputs.get("image") or self._inputs.get("prepare", {}).get("image")
+        if not state:
+            return b""
+        rows = np.array([row])
+        held = encoded.tensors.get("pixels")
+        pixels = image.pixels_of(encoded.table.column("image"), rows, state) if held is None else held[row : row + 1]
+        return image.encode_png(pixels[0])
+
+    def _words(self, encoded: Encoded, row: int) -> str:
+        if vectors.is_of_images(encoded.table, target_of(encoded.table)):
+            return ""
+        cells = encoded.table.slice(row, 1).to_pylist()[0]
+        return "\n".join(f"{name}: {cell}" for name, cell in cells.items() if name not in tabular.OURS)
+
+
+class Clustering(nn.Module):
+    """Clusters, behind the network of a run where its features are clustered; that one is never trained."""
+
+    def __init__(self, clusters: nn.Module, extractor: nn.Module | None) -> None:
+        super().__init__()
+        self.clusters = clusters
+        self.extractor = extractor.requires_grad_(False).eval() if extractor is not None else None
+
+    def train(self, mode: bool = True) -> Clustering:
+        """The clusters alone change their mode."""
+        super().train(mode)
+        if self.extractor is not None:
+            self.extractor.eval()
+        return self
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return self.clusters(vectors)
+
+
+class _Without(list[Fault]):
+    """Faults without one kind, which are those of a list that goes on being filled."""
+
+    def __init__(self, kind: str, faults: list[Fault]) -> None:
+        super().__init__()
+        self._kind, self._faults = kind, faults
+
+    def append(self, fault: Fault) -> None:
+        if fault.kind != self._kind:
+            self._faults.append(fault)
+
+    def extend(self, faults: Any) -> None:
+        for fault in faults:
+            self.append(fault)
+
+
+def _label_column(table: pa.Table) -> str:
+    """The column of labels: of pictures `label`, of a table its target; "" where there is none."""
+    return (
+        "label" if vectors.is_of_images(table, target_of(table)) and "label" in table.column_names else target_of(table)
+    )
+
+
+def _run_state(given: Options, table: pa.Table) -> dict[str, Any]:
+    """All that a clustering must remember of the run whose features it clusters, but its weights."""
+    folder = Path(given.features)
+    header = load_header(folder)
+    if header["task"] == "clustering":
+        raise OptionError(f"--features {folder}: is a clustering itself; expected a run of another task.")
+    prepare = load_prepare(folder)
+    if ("image" in prepare) != vectors.is_of_images(table, target_of(table)):
+        kinds = ("pictures", "tables") if "image" in prepare else ("tables", "pictures")
+        raise DataError(
+            f"--features {folder}: this run takes {kinds[0]}, but these data are {kinds[1]}; name another run."
+        )
+    return {"kind": "run", "task": header["task"], "options": header["options"], "prepare": prepare}
+
+
+def _inner_task(inputs: dict[str, Any]) -> Any:
+    """The task of the run whose features are clustered, as it was."""
+    module = importlib.import_module(names.task(inputs["task"]).module)
+    flat: dict[str, Any] = inputs["options"]
+    own = _built(module.Options, flat)
+    network = importlib.import_module(names.model(own.model, module.CONTRACT).module)
+    of_network = {name.removeprefix("network."): value for name, value in flat.items() if name.startswith("network.")}
+    return module.Task(own, inputs["prepare"], _built(network.Options, of_network))
+
+
+def _built(group: type, flat: dict[str, Any]) -> Any:
+    fields = options.fields_of(group)
+    return options.build(group, options.resolve(fields, {name: flat[name] for name in fields if name in flat}))
+
+
+def _load(network: nn.Module, folder: Path) -> None:
+    weights = load_weights(folder)
+    match(weights, network.state_dict(), place=str(folder / "weights.safetensors"))
+    network.load_state_dict(weights)
+
+
+def _vectors_of_some(given: Options, state: dict[str, Any], table: pa.Table) -> Tensor:
+    """The vectors of up to 2,000 training rows (they are in the order of a hash), [n, D] float64."""
+    rows = table.slice(0, ROWS_COMPARED if given.clusters is None else 2)
+    task = Task(given, {**state, "clusters": 2, "width": 1})
+    encoded = task.encode(rows, "predict", [])
+    if len(encoded) == 0:
+        raise DataError("expected samples to cluster, but none of the first training samples is usable.")
+    extractor = task._inner.build() if task._inner is not None else None
+    if extractor is not None:
+        _load(extractor, Path(given.features))
+    model = Clustering(nn.Identity(), extractor)
+    return torch.cat(list(task._all_vectors(model, encoded))).double()
+
+
+def _silhouettes(sample: Tensor, most: int) -> dict[int, float]:
+    """The silhouette of k-means with 2, 3, ... clusters, by the number."""
+    distinct = len(torch.unique(sample, dim=0))
+    if distinct < 3:
+        raise DataError(
+            f"expected at least 3 samples that differ to choose a number of clusters, but there are {distinct}."
+        )
+    draw = rng.generator(0, "number of clusters")
+    found = {}
+    for count in range(2, min(most, distinct - 1) + 1):
+        groups = best_partition(sample, count, draw, starts=STARTS_COMPARED).groups.numpy()
+        found[count] = silhouette(sample.numpy(), groups)
+    return found
+
+
+def _maps(metrics: Clusters) -> list[Figure]:
+    _, clusters, found = metrics.first()
+    clusters, found = clusters[:MOST_MAPPED], found[:MOST_MAPPED]
+    if len(found) < FEWEST_MAPPED or not np.isfinite(found).all():
+        return []
+    groups = [f"cluster {k}" for k in clusters.tolist()] if len(np.unique(clusters)) <= MOST_GROUPS else []
+    plane = torch.from_numpy(found)
+    note = f"{len(found):,} samples{', marked by their cluster' if groups else ''}."
+    far = f"{note} Near neighbours stay near; distances between far groups mean little."
+    return [
+        _map("Map of the clusters: principal components", principal_map(plane), groups, note),
+        _map("Map of the clusters: t-SNE", neighbour_map(plane), groups, far),
+    ]
+
+
+def _map(title: str, places: np.ndarray, groups: list[str], note: str) -> Points:
+    points = [(float(a), float(b)) for a, b in places]
+    return Points(title, "first", "second", points, note=note, groups=groups)
+
+
+def _tiny(seed: int) -> Dataset:
+    """Three kinds of leaf by length, width and edge, with their kind as the label."""
+    draw = rng.generator(seed, "tiny leaves")
+    count = 300
+    kind = draw.integers(0, 3, count)
+    length = np.array([4.0, 7.0, 9.5])[kind] + draw.normal(0, 0.5, count)
+    width = np.array([3.0, 1.0, 4.0])[kind] + draw.normal(0, 0.3, count)
+    columns = {
+        "length": [f"{value:.2f}" for value in length],
+        "width": [f"{value:.2f}" for value in width],
+        "edge": [("smooth", "toothed")[int(each == 1)] for each in kind],
+        "kind": [("lilac", "willow", "lime")[each] for each in kind],
+    }
+    table = pa.table({name: pa.array(cells, pa.string()) for name, cells in columns.items()})
+    table = with_origin(table, [f"tiny.csv, row {row + 2}" for row in range(count)])
+    return Dataset("tiny", f"made up: {count} rows, 3 kinds", {"all": mark_target(table, "kind")})
+
+
+TINY = Tiny(
+    options={
+        "clusters": 3,
+        "network.start": "k-means++",
+        "optimizer.learning_rate": 0.05,
+        "epochs": 12,
+        "batch_size": 16,
+    },
+    make=_tiny,
+    metric="adjusted_rand_index",
+    beats=0.9,
+)

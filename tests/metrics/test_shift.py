@@ -1,0 +1,119 @@
+"""Shift: found where it was planted, not found where it was not, and weighed away under its own assumption."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deepen.metrics.shift import (
+    MOST_WEIGHT,
+    black_box_shift,
+    classifier_test,
+    density_ratios,
+    effective_size,
+    label_shift,
+    moved,
+)
+
+
+def draw(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_alike_data_are_rarely_called_shifted_and_moved_data_are() -> None:
+    """Of 60 pairs from one source about 5 % have p < 0.05; at most 8 is what chance gives in 99 of 100 trials."""
+    p = [classifier_test(draw(n).normal(size=(211, 3)), draw(n + 999).normal(size=(173, 3))).p for n in range(60)]
+    assert sum(each < 0.05 for each in p) <= 8
+    assert 0.3 < np.mean(p) < 0.7
+    found = classifier_test(draw(1).normal(size=(499, 3)), draw(2).normal(size=(401, 3)) + np.array([0, 0.8, 0]))
+    assert found.is_shift and found.auc > 0.62
+
+
+def test_a_shift_of_dependence_alone_is_found_though_no_column_moved() -> None:
+    a, b = draw(3).normal(size=(2_003, 2)), draw(4).normal(size=(1_999, 2))
+    b[:, 1] = 0.9 * b[:, 0] + np.sqrt(1 - 0.81) * b[:, 1]
+    assert classifier_test(a, b).is_shift
+    columns = ({"x": side[:, 0], "y": side[:, 1]} for side in (a, b))
+    assert moved(*columns) == []
+
+
+def test_weights_approach_the_true_ratio_of_densities() -> None:
+    """N(1, 1) over N(0, 1) is exp(x - 1/2); weighted, the old data have the new mean."""
+    old, new = draw(5).normal(size=(4_001, 1)), draw(6).normal(size=(3_001, 1)) + 1
+    weights, truth = density_ratios(old, new), np.exp(old[:, 0] - 0.5)
+    assert weights.mean() == pytest.approx(1, abs=0.01) and weights.max() <= MOST_WEIGHT
+    assert np.corrcoef(weights, np.minimum(truth, MOST_WEIGHT))[0, 1] > 0.8
+    assert np.average(old[:, 0], weights=weights) == pytest.approx(1, abs=0.15)
+    assert 0.1 < effective_size(weights) / len(old) < 0.7  # exp(-1) = 0.37 for the true weights
+
+
+def test_without_shift_weights_are_near_one() -> None:
+    weights = density_ratios(draw(7).normal(size=(1_009, 4)), draw(8).normal(size=(997, 4)))
+    assert effective_size(weights) > 0.75 * 1_009
+
+
+def test_effective_size_by_hand() -> None:
+    assert effective_size(np.array([1.0, 1.0, 1.0])) == pytest.approx(3)
+    assert effective_size(np.array([3.0, 1.0])) == pytest.approx(16 / 10)
+
+
+def test_shares_are_found_through_the_mistakes_of_a_classifier() -> None:
+    """A classifier that errs in a known way; the shares of the new data are 0.1, 0.2 and 0.7."""
+    generator, errs = draw(9), np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.0, 0.1, 0.9]])  # by truth
+
+    def answered(shares, count):
+        truths = generator.choice(3, count, p=shares)
+        return truths, np.array([generator.choice(3, p=errs[truth]) for truth in truths])
+
+    truths, answers = answered([0.5, 0.3, 0.2], 6_007)
+    _, new_answers = answered([0.1, 0.2, 0.7], 5_003)
+    found = black_box_shift(truths, answers, new_answers, 3)
+    assert found.is_shift
+    assert found.new == pytest.approx([0.1, 0.2, 0.7], abs=0.03)
+    assert found.weights == pytest.approx([0.2, 0.667, 3.5], rel=0.2)
+    same = black_box_shift(truths, answers, answered([0.5, 0.3, 0.2], 5_003)[1], 3)
+    assert not same.is_shift and same.weights == pytest.approx([1, 1, 1], abs=0.15)  # errors near 0.05
+
+
+def test_an_exact_system_is_solved_exactly() -> None:
+    """Two classes, no mistakes: the weights are the ratios of shares, 0.25 / 0.5 and 0.75 / 0.5."""
+    found = black_box_shift(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 2)
+    assert found.weights == pytest.approx([0.5, 1.5]) and found.new == pytest.approx([0.25, 0.75])
+
+
+def test_a_class_that_is_never_found_keeps_its_weight_near_one() -> None:
+    truths, answers = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 1, 1, 0, 1])
+    found = black_box_shift(truths, answers, np.array([0, 0, 0, 1]), 3)
+    assert np.isfinite(found.weights).all() and (found.new >= 0).all() and found.new.sum() == pytest.approx(1)
+
+
+def test_known_labels_are_counted() -> None:
+    found = label_shift(np.array([0] * 50 + [1] * 50), np.array([0] * 90 + [1] * 10), 2)
+    assert found.is_shift and found.weights == pytest.approx([1.8, 0.2])
+
+
+def test_the_columns_that_moved_are_named_the_farthest_first() -> None:
+    generator, count = draw(11), 1_501
+    old = {
+        "age": generator.normal(40, 10, count),
+        "city": generator.choice(["Oslo", "Lima"], count),
+        "same": generator.normal(size=count),
+        "gaps": generator.normal(size=count),
+    }
+    new = {
+        "age": generator.normal(52, 10, count),
+        "city": generator.choice(["Oslo", "Lima"], count, p=[0.7, 0.3]),
+        "same": generator.normal(size=count),
+        "gaps": np.where(generator.random(count) < 0.15, np.nan, generator.normal(size=count)),
+    }
+    found = moved(old, new)
+    assert [each.name for each in found] == ["age", "city", "gaps"]
+    assert found[0].old.startswith("median 4") and found[0].new.startswith("5")
+    assert found[1].distance == pytest.approx(0.2, abs=0.05)
+    assert found[2].old == "missing 0.0%"
+
+
+def test_nothing_moved_among_many_columns_names_none() -> None:
+    """Holm's correction: 40 columns of one source, and still nothing is called moved."""
+    sides = [{f"c{n}": draw(100 * side + n).normal(size=307) for n in range(40)} for side in (1, 2)]
+    assert moved(*sides) == []

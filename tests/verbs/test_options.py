@@ -1,0 +1,76 @@
+"""Options of one kind of optimizer or schedule never leak into another, and none is ignored."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepen.core.errors import OptionError
+from deepen.engine import optim_kinds
+from deepen.verbs.options import rebuilt, resolved
+
+TASK = "image-classification"
+
+
+def optimizer(**given):
+    """The options of the optimizer under lenet, whose recipe is adamw at 0.003 with a decay of 0.01."""
+    return resolved(TASK, {"model": "lenet", **given}).fit.optimizer
+
+
+def test_a_recipe_holds_for_its_own_kind():
+    assert optimizer().learning_rate == 0.003
+    assert optimizer(**{"optimizer.kind": "adamw"}).learning_rate == 0.003
+    assert optimizer(**{"optimizer.kind": "adamw", "optimizer.lr": 0.5}).learning_rate == 0.5
+
+
+@pytest.mark.parametrize("kind", sorted(set(optim_kinds.READS) - {"adamw"}))
+def test_another_kind_comes_with_its_own_defaults(kind):
+    found = optimizer(**{"optimizer.kind": kind})
+    for name, value in optim_kinds.READS[kind].items():
+        assert getattr(found, name) == value, name
+    assert found == optim_kinds.filled(found)
+
+
+def test_full_batch_methods_keep_their_rate_unless_a_schedule_is_named():
+    chosen = resolved(TASK, {"model": "lenet", "optimizer.kind": "newton"}).fit.schedule
+    assert (chosen.kind, chosen.warm_up) == ("constant", 0.0)
+    named = {"model": "lenet", "optimizer.kind": "gradient-descent", "schedule.kind": "polynomial"}
+    assert resolved(TASK, named).fit.schedule.kind == "polynomial"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"optimizer.kind": "adagrad", "optimizer.momentum": 0.5},
+            "optimizer.momentum: adagrad does not read it, only sgd, rmsprop, lars; leave it out.",
+        ),
+        ({"optimizer.trust": 0.1}, "optimizer.trust: adamw does not read it, only lars; leave it out."),
+        ({"optimizer.kind": "sgd", "optimizer.beta1": 0.8}, "sgd does not read it, only adam, adamw, yogi"),
+        ({"schedule.milestones": "0.1,0.2"}, "schedule.milestones: cosine does not read it, only multi-step;"),
+        ({"schedule.kind": "constant", "schedule.final": 0.1}, "schedule.final: constant does not read it"),
+        ({"schedule.warm_up_factor": 0.2}, "schedule.warm_up_factor: only a warm-up of --schedule.warm-up-shape"),
+    ],
+)
+def test_an_option_that_nothing_reads_is_refused(given, said):
+    with pytest.raises(OptionError, match=said):
+        resolved(TASK, {"model": "lenet", **given})
+
+
+def test_flags_are_spelled_as_flags():
+    with pytest.raises(OptionError, match=r"--optimizer\.momentum: adam does not read it"):
+        resolved(TASK, {"optimizer.kind": "adam", "optimizer.momentum": 0.5}, flags=True)
+
+
+def test_a_runs_own_options_can_be_taken_over_whole(tmp_path):
+    """run.json states every option, those that its optimizer did not read as none: no sentence, no loss."""
+    import json
+
+    first = resolved(TASK, {"model": "lenet", "optimizer.kind": "lars", "optimizer.trust": 0.02, "epochs": 2})
+    config = tmp_path / "options.json"
+    config.write_text(json.dumps(first.flat))
+    assert resolved(TASK, {}, config).flat == first.flat
+    assert rebuilt(TASK, first.flat).flat == first.flat
+    changed = resolved(TASK, {"optimizer.kind": "sgd"}, config).fit.optimizer
+    assert changed.trust is None and changed.learning_rate == optim_kinds.READS["sgd"]["learning_rate"]
+    kept = resolved(TASK, {"optimizer.lr": 3.0}, config).fit.optimizer
+    assert (kept.kind, kept.trust, kept.learning_rate) == ("lars", 0.02, 3.0)

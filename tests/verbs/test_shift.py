@@ -1,0 +1,197 @@
+"""Shift through the verbs: `check --against` names what moved, `train --reweight` makes up for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepen.cli import main
+from deepen.core.errors import OptionError, RunError
+from deepen.verbs.check import check
+from deepen.verbs.evaluate import evaluate
+from deepen.verbs.options import resolved
+from deepen.verbs.prepared import prepare
+from deepen.verbs.train import train
+
+TASK = "tabular-classification"
+QUICK = {"model": "softmax-regression", "steps": 150, "threads": 1, "target": "bought"}
+
+
+def people(path: Path, count: int, seed: int, *, older: float = 0.0, share: float | None = None, labels=True) -> Path:
+    """Who buys depends on age and city; `older` moves the ages, `share` fixes how many bought."""
+    draw = np.random.default_rng(seed)
+    age, city = draw.normal(40 + older, 9, 6 * count), draw.integers(0, 3, 6 * count)
+    bought = (age - 40) / 9 + np.array([-1, 0, 1])[city] + draw.normal(0, 0.7, 6 * count) > 0
+    if share is None:
+        chosen = np.arange(count)
+    else:
+        yes, no = np.flatnonzero(bought), np.flatnonzero(~bought)
+        chosen = draw.permutation(np.concatenate([yes[: round(share * count)], no[: count - round(share * count)]]))
+    names = ["Oslo", "Lima", "Accra"]
+    head = ["age", "city", *(["bought"] if labels else [])]
+    rows = [[f"{age[i]:.2f}", names[city[i]], *(["yes" if bought[i] else "no"] if labels else [])] for i in chosen]
+    path.write_text("\n".join(",".join(row) for row in [head, *rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run on people of 40, and their file."""
+    folder = tmp_path_factory.mktemp("shift")
+    data = people(folder / "old.csv", 1_201, 0)
+    return train(TASK, data, QUICK, out=folder / "run"), data
+
+
+def kinds(found) -> list[str]:
+    return [fault.kind for fault in found.faults if fault.kind.startswith("shift")]
+
+
+def test_data_of_the_same_source_are_not_called_shifted(run, tmp_path: Path) -> None:
+    made, _ = run
+    new = people(tmp_path / "new.csv", 601, 1)
+    found = check(TASK, new, {"target": "bought"}, against=made.folder)
+    assert kinds(found) == ["shift-none"] and found.passed
+    assert found.counts == {"new": 601, "reference": len(prepared_rows(made))}
+
+
+def prepared_rows(made):
+    return range(made.header["data"]["counts"]["train"])
+
+
+def test_the_column_that_moved_is_named(run, tmp_path: Path) -> None:
+    made, _ = run
+    new = people(tmp_path / "new.csv", 601, 2, older=9)
+    found = check(TASK, new, {"target": "bought"}, against=made.folder)
+    assert kinds(found)[:2] == ["shift-covariate", "shift-column"] and found.passed
+    (column,) = [fault for fault in found.faults if fault.kind == "shift-column"]
+    assert column.sentence().startswith("'age': has shifted: median 39.6 there, 48.14 here")
+    assert found.shift is not None and found.shift.told.auc > 0.65
+
+
+def test_shares_are_counted_or_estimated_through_the_runs_answers(run, tmp_path: Path) -> None:
+    made, _ = run
+    labelled = people(tmp_path / "labelled.csv", 901, 3, share=0.8)
+    plain = people(tmp_path / "plain.csv", 901, 3, share=0.8, labels=False)
+    counted = check(TASK, labelled, {"target": "bought"}, against=made.folder).shift
+    estimated = check(TASK, plain, {"target": "bought"}, against=made.folder).shift
+    assert counted is not None and estimated is not None and counted.labels is not None and estimated.labels is not None
+    assert (counted.how, estimated.how) == ("counted", "estimated")
+    yes = counted.names.index("yes")
+    assert counted.labels.new[yes] == pytest.approx(0.8, abs=0.01) and counted.labels.is_shift
+    assert estimated.labels.new[estimated.names.index("yes")] == pytest.approx(0.8, abs=0.08)
+
+
+def test_two_files_are_compared_without_a_run(tmp_path: Path) -> None:
+    old, new = people(tmp_path / "old.csv", 401, 4), people(tmp_path / "new.csv", 397, 5, older=12)
+    assert "shift-covariate" in kinds(check(TASK, new, {"target": "bought"}, against=old))
+
+
+def test_the_command_line_says_it_and_gives_the_numbers(run, tmp_path: Path, capsys) -> None:
+    made, _ = run
+    new = people(tmp_path / "new.csv", 301, 6, older=20)
+    words = ["check", TASK, str(new), "--target", "bought", "--against", str(made.folder)]
+    assert main.main(words) == 0
+    assert "the inputs have shifted" in capsys.readouterr().out
+    assert main.main([*words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["shift"]["auc"] > 0.8 and said["shift"]["moved"][0]["name"] == "age"
+
+
+def test_pictures_that_are_darker_are_told_by_name(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    from deepen.data.dataset import Dataset, content_key
+
+    def pictures(seed: int, light: int) -> Dataset:
+        draw = np.random.default_rng(seed)
+        pixels = draw.integers(0, light, (151, 11, 13, 1), dtype=np.uint8)
+        table = pa.table(
+            {
+                "image": pa.FixedShapeTensorArray.from_numpy_ndarray(pixels),
+                "label": pa.array(["a", "b"] * 75 + ["a"]),
+                "source": pa.array([f"{seed}, image {n}" for n in range(151)]),
+                "key": pa.array([content_key(each.tobytes()) for each in pixels]),
+            }
+        )
+        return Dataset("made", "made up", {"all": table})
+
+    found = check("image-classification", pictures(1, 200), against=pictures(2, 240))
+    assert {"shift-covariate", "shift-column"} <= set(kinds(found))
+    assert any("'brightness'" in fault.sentence() for fault in found.faults)
+    assert kinds(check("image-classification", pictures(1, 200), against=pictures(3, 200))) == ["shift-none"]
+
+
+def test_a_run_of_another_task_is_refused(run, tmp_path: Path) -> None:
+    made, data = run
+    with pytest.raises(RunError, match="is a run of tabular-classification, but the data are to be compared for"):
+        check("tabular-regression", data, {"target": "age"}, against=made.folder)
+
+
+def test_weights_travel_with_the_rows_and_count_in_the_loss(tmp_path: Path) -> None:
+    """The gradient of the weighted loss is that of the data with each row repeated as often as its weight says."""
+    import torch
+
+    from deepen.ops.losses import cross_entropy_sum, huber_sum, squared_error_sum
+    from deepen.ops.mixing import mixed_cross_entropy_sum
+
+    draw = torch.Generator().manual_seed(0)
+    logits, y = torch.randn(5, 3, generator=draw), torch.tensor([0, 2, 1, 1, 0])
+    w = torch.tensor([1.0, 0.0, 3.0, 2.0, 1.0])
+    again = torch.repeat_interleave(torch.arange(5), w.long())
+    torch.testing.assert_close(
+        cross_entropy_sum(logits, y, weights=w, label_smoothing=0.1),
+        cross_entropy_sum(logits[again], y[again], label_smoothing=0.1),
+    )
+    share, z = torch.rand(5, generator=draw), torch.tensor([1, 1, 0, 2, 2])
+    torch.testing.assert_close(
+        mixed_cross_entropy_sum(logits, y, z, share, weights=w),
+        mixed_cross_entropy_sum(logits[again], y[again], z[again], share[again]),
+    )
+    for loss in (squared_error_sum, huber_sum):
+        a, b = logits[:, 0], logits[:, 1]
+        torch.testing.assert_close(loss(a, b, weights=w), loss(a[again], b[again]))
+
+
+def test_a_model_weighted_for_the_new_data_is_better_there(tmp_path: Path) -> None:
+    """A line through a bent truth must choose where to be right; weighted, it is right where the new data are."""
+    draw = np.random.default_rng(8)
+
+    def bent(path: Path, low: float, high: float, count: int) -> Path:
+        x = draw.uniform(low, high, count)
+        y = x**2 + draw.normal(0, 0.05, count)
+        path.write_text("x,y\n" + "".join(f"{a:.4f},{b:.4f}\n" for a, b in zip(x, y, strict=True)))
+        return path
+
+    old, new = bent(tmp_path / "old.csv", -1, 1, 1_201), bent(tmp_path / "new.csv", 0.3, 1, 601)
+    options = {"model": "linear-regression", "steps": 400, "threads": 1, "target": "y", "optimizer.lr": 0.05}
+    plain = train("tabular-regression", old, options, out=tmp_path / "plain")
+    weighted = train("tabular-regression", old, {**options, "reweight": str(new)}, out=tmp_path / "weighted")
+    errors = [evaluate(each.folder, new).metrics["rmse"] for each in (plain, weighted)]
+    assert errors[1] is not None and errors[0] is not None and errors[1] < 0.6 * errors[0]
+    assert weighted.header["options"]["reweight"] == str(new)
+
+
+def test_weights_by_label_give_the_new_shares(run, tmp_path: Path) -> None:
+    made, data = run
+    new = people(tmp_path / "new.csv", 901, 9, share=0.85, labels=False)
+    given = {**QUICK, "reweight": str(new), "reweight_by": "label", "reweight_run": str(made.folder)}
+    prepared = prepare(TASK, data, resolved(TASK, given))
+    train_data = prepared.encoded["train"]
+    weight, label = train_data.tensors["weight"].numpy(), train_data.tensors["label"].numpy()
+    yes = prepared.state["labels"].index("yes")
+    assert weight.mean() == pytest.approx(1, abs=1e-4)
+    assert weight[label == yes].sum() / weight.sum() == pytest.approx(0.85, abs=0.08)
+    assert "weight" not in prepared.encoded["val"].tensors
+    assert any(fault.kind == "reweighted" for fault in prepared.faults)
+
+
+def test_what_cannot_be_weighted_is_refused(run, tmp_path: Path) -> None:
+    _, data = run
+    new = people(tmp_path / "new.csv", 101, 10, labels=False)
+    with pytest.raises(OptionError, match="expected labels there, or --reweight-run"):
+        prepare(TASK, data, resolved(TASK, {**QUICK, "reweight": str(new), "reweight_by": "label"}))
+    with pytest.raises(OptionError, match="--reweight-run runs/x: expected --reweight DATA beside it"):
+        resolved(TASK, {**QUICK, "reweight_run": "runs/x", "reweight_by": "label"})

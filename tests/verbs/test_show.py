@@ -1,0 +1,60 @@
+"""`show`: a model or a run, with the shapes its data gave it, and its picture."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepen.core import names
+from deepen.core.errors import OptionError
+from deepen.verbs.show import show
+from deepen.verbs.train import train
+
+IMAGES, TABLES = "image-classification", "tabular-classification"
+
+
+def trained(task, model, folder):
+    return train(task, "tiny", {"model": model, "epochs": 1, "threads": 1}, out=folder).folder
+
+
+def test_a_run_knows_its_shapes_from_its_data(tmp_path):
+    result = show(trained(IMAGES, "lenet", tmp_path / "run"))
+    first = result["layers"][0]
+    assert first == {
+        "name": "maps.0",
+        "kind": "Conv2d",
+        "output": [6, 28, 28],
+        "parameters": 156,
+        "multiply_adds": 117_600,
+    }
+    same = show("lenet", input_shape=(1, 11, 11), outputs=3)  # tiny: 11x11 grey pixels, 3 classes
+    assert result["layers"] == same["layers"]
+    assert (result["parameters"], result["multiply_adds"]) == (same["parameters"], same["multiply_adds"])
+
+
+def test_a_run_on_a_table_does_too(tmp_path):
+    """tiny: age, minutes, whether minutes are missing; four cities and the unknown one, one-hot."""
+    result = show(trained(TABLES, "perceptron", tmp_path / "run"), graph=tmp_path / "net.svg")
+    assert result["multiply_adds"] == (3 + 5) * 2 and result["parameters"] == (3 + 5 + 1) * 2
+    assert "categories" in (tmp_path / "net.svg").read_text("utf-8")
+
+
+def test_a_model_and_a_run_are_drawn_alike(tmp_path):
+    run = trained(IMAGES, "lenet", tmp_path / "lenet")
+    ours = show(run, graph=tmp_path / "run.svg")
+    theirs = show("lenet", input_shape=(1, 11, 11), outputs=3, graph=tmp_path / "model.svg")
+    assert (ours["graph"], theirs["graph"]) == (str(tmp_path / "run.svg"), str(tmp_path / "model.svg"))
+    assert (tmp_path / "run.svg").read_bytes() == (tmp_path / "model.svg").read_bytes()
+
+
+@pytest.mark.parametrize("name", sorted(names.models()))
+def test_every_name_can_be_drawn_or_says_why_not(name, tmp_path):
+    if name in ("resnet152", "resnet101", "vgg19", "vgg19_bn", "densenet161", "densenet201", "densenet169"):
+        pytest.skip("as its smaller siblings")
+    size = (3, 32, 32) if any(c.startswith("image ") for c in names.models()[name].contracts) else ()
+    result = show(name, input_shape=size, outputs=7, graph=tmp_path / "net.html")
+    assert result["graph"].endswith("net.html") and "</svg>" in (tmp_path / "net.html").read_text("utf-8")
+
+
+def test_another_kind_of_picture_is_refused_before_anything_is_built(tmp_path):
+    with pytest.raises(OptionError, match=r"--graph .*net\.png: expected a file name that ends in"):
+        show("vgg19", graph=tmp_path / "net.png")
