@@ -9,7 +9,7 @@ Both see the layer's inputs x brought to one scale, z = (x - shift) * scale, and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from deepen.core import rng
 from deepen.core.errors import OptionError
 from deepen.engine.options import FitOptions
-from deepen.nn.boltzmann import RestrictedBoltzmann
+from deepen.nn.boltzmann import RestrictedBoltzmann, Visible
 from deepen.nn.dropout import drawing_for
 from deepen.nn.layer_autoencoder import LayerAutoencoder
 from deepen.nn.stack import Activation
@@ -47,7 +47,7 @@ class Scaling:
     variance  of the scaled inputs, the mean over them
     """
 
-    kind: Literal["binary", "gaussian"]
+    kind: Visible
     shift: Tensor
     scale: float
     mean: Tensor
@@ -97,6 +97,7 @@ class _Autoencoder:
             tied=options.pretrain_tied is not False,
             corruption=corruption if options.pretrain == "denoising" else 0.0,
         )
+        _start_weights(self._net)
         _start_visible(self._net.visible_bias, scaling)
         self._optimizer = torch.optim.AdamW(
             _groups(self._net, options.pretrain_weight_decay or 0.0),
@@ -172,6 +173,18 @@ class _Boltzmann:
             with drawing_for(key, epoch, rows, chains.device):
                 chains = self._machine.gibbs(chains, 1)
         return chains
+
+
+def _start_weights(net: LayerAutoencoder) -> None:
+    """The layer's own draw keeps the size of what goes up; where there are more units than inputs, down counts.
+
+    With H units of D inputs W' f(W z) grows with H / D, so W is drawn for a fan of the larger of the two.
+    """
+    num_hidden, num_inputs = net.weight.shape
+    with torch.no_grad():
+        for parameter in (net.weight, net.decoder):
+            if parameter is not None and num_hidden > num_inputs:
+                parameter.mul_((num_inputs / num_hidden) ** 0.5)
 
 
 def _start_visible(bias: nn.Parameter, scaling: Scaling) -> None:

@@ -32,6 +32,7 @@ from deepen.engine.parameter_groups import Start
 from deepen.engine.signals import Interrupted, StopWish, listening
 from deepen.engine.task import Task
 from deepen.engine.training import fresh, place
+from deepen.nn.boltzmann import Visible
 from deepen.nn.stack import LayerStack, Stacked, bounds
 from deepen.parallel.ranks import Alone, Ranks
 from deepen.prepare.encoded import Encoded
@@ -118,7 +119,7 @@ def pretrained_names(network: nn.Module, stack: LayerStack) -> frozenset[str]:
     )
 
 
-def kind_of_inputs(stack: LayerStack, index: int, options: FitOptions) -> Any:
+def kind_of_inputs(stack: LayerStack, index: int, options: FitOptions) -> Visible:
     """What a layer's inputs are taken for: chances where the units below have bounds, else real numbers."""
     if index == 0:
         return options.pretrain_inputs or "gaussian"
@@ -238,7 +239,9 @@ class _Inputs:
     known  the least and largest value there can be; else, of binary inputs, those that there are
     """
 
-    def __init__(self, samples: _Samples, layer: nn.Linear, kind: Any, *, known: tuple[float, float] | None) -> None:
+    def __init__(
+        self, samples: _Samples, layer: nn.Linear, kind: Visible, *, known: tuple[float, float] | None
+    ) -> None:
         self._samples, self._layer, self._held = samples, layer, None
         if len(samples) * layer.in_features * 4 <= HELD_BYTES:
             self._held = torch.cat(list(self._chunks()))
@@ -262,7 +265,7 @@ class _Inputs:
             else:
                 yield self._samples.come_to(self._layer, rows[start : start + LOOKED_AT])
 
-    def _scaling(self, kind: Any, known: tuple[float, float] | None) -> Scaling:
+    def _scaling(self, kind: Visible, known: tuple[float, float] | None) -> Scaling:
         total = squares = torch.zeros(self._layer.in_features, dtype=torch.float64, device=self._layer.weight.device)
         least, largest = math.inf, -math.inf
         for chunk in self._chunks():

@@ -13,17 +13,14 @@ Sources: Bengio, Lamblin, Popovici and Larochelle 2007; Vincent, Larochelle, Laj
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deepen.nn.boltzmann import Visible
 from deepen.nn.dropout import row_uniform
 from deepen.nn.stack import Activation, activated
 from deepen.ops.corruption import corrupted
-
-Inputs = Literal["binary", "gaussian"]
 
 
 class LayerAutoencoder(nn.Module):
@@ -40,7 +37,7 @@ class LayerAutoencoder(nn.Module):
         layer: nn.Linear,
         activation: Activation,
         *,
-        inputs: Inputs = "gaussian",
+        inputs: Visible = "gaussian",
         tied: bool = True,
         corruption: float = 0.0,
     ) -> None:

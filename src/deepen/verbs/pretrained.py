@@ -81,7 +81,8 @@ def unlabelled(
     with guarded():
         encoded = [prepared.task.encode(table, "predict", faults) for table in dataset.tables.values()]
     encoded = [each for each in encoded if len(each) > 0]
-    _refuse([*dataset.faults, *faults], place, skip_bad)
+    faults = [*dataset.faults, *faults]
+    _refuse(faults, place, skip_bad)
     count = sum(map(len, encoded))
     if count == 0:
         raise DataError(f"--pretrain-on {place}: expected samples to pretrain on, but there are none.", faults)

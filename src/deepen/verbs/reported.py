@@ -12,7 +12,6 @@ from deepen.bundle.header import read_header
 from deepen.core.faults import grouped
 from deepen.core.figures import Bars, Figure
 from deepen.engine.fit import Fitted, choose_device
-from deepen.nn.summary import num_parameters
 from deepen.report import card, html
 from deepen.report.content import ReportContent
 from deepen.verbs import environment, pretrained
@@ -56,7 +55,7 @@ def _content(
         history=fitted.history,
         pace=fitted.timing,
         timing=_timing(prepared, fitted),
-        parameters=num_parameters_of(prepared, fitted),
+        parameters=num_parameters_of(fitted),
         options=chosen.flat,
         environment={**environment.versions(), **environment.machine(choose_device(chosen.fit.device))},
         figures=[*_figures(prepared, scored), *pretrained.figure(fitted.pretraining)],
@@ -67,9 +66,9 @@ def _content(
 _USES = (("predict", "FILE..."), ("evaluate", "DATA"))
 
 
-def num_parameters_of(prepared: Prepared, fitted: Fitted) -> int:
-    """Parameters of the network that was trained (an average's own are not trainable, so they are counted anew)."""
-    return num_parameters(prepared.task.build()) if not num_parameters(fitted.model) else num_parameters(fitted.model)
+def num_parameters_of(fitted: Fitted) -> int:
+    """Parameters of the network, frozen ones and those of an average included, tied ones once."""
+    return sum(parameter.numel() for parameter in fitted.model.parameters())
 
 
 def _figures(prepared: Prepared, scored: Mapping[str, Any]) -> list[Figure]:
