@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from deepen.core import rng
 from deepen.nn.dropout import Dropout, StochasticDepth, drawing_for, row_uniform
 
 CPU = torch.device("cpu")
@@ -65,3 +66,19 @@ def test_identity_in_evaluation():
     x = torch.randn(3, 5)
     assert torch.equal(Dropout(0.9).eval()(x), x)
     assert torch.equal(StochasticDepth(0.9).eval()(x), x)
+
+
+def test_every_layer_of_a_deep_network_draws_by_the_same_formula():
+    """SplitMix64 in Python's own whole numbers, modulo 2 ** 64, for eleven layers of one pass."""
+    mask, rows = 2**64 - 1, np.array([3, 1, 4])
+    keys = [int(key) for key in rng.row_keys(7, 2, rows, "layers")]
+    with drawing_for(7, 2, rows, torch.device("cpu")):
+        drawn = [row_uniform(3, 5, torch.device("cpu")) for _ in range(11)]
+    for layer, numbers in enumerate(drawn, start=1):
+        for row, key in enumerate(keys):
+            for place in range(5):
+                x = (key + (place + 1) * 0x9E3779B97F4A7C15 + layer * 0x3C6EF372FE94F82A) & mask
+                x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
+                x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
+                x ^= x >> 31
+                assert float(numbers[row, place]) == ((x >> 40) & 0xFFFFFF) * 2.0**-24

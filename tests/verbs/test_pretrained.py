@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from deepen.engine.events import Silent
 from deepen.engine.signals import Interrupted
 from deepen.verbs.find_rate import find_rate
 from deepen.verbs.train import train
+from tests.torture.training import Kill, assert_same, killed_and_resumed, undisturbed
 
 TASK, TABLE = "image-classification", "tabular-classification"
 SHORT = {"model": "mlp", "epochs": 2, "threads": 1, "network.hidden": (17, 11), "pretrain_epochs": 2}
@@ -103,9 +104,15 @@ def test_killed_in_pretraining_or_after_it_a_run_ends_as_if_never_killed(tmp_pat
     assert ours["pretraining"] == theirs["pretraining"] and ours["pretrained_on"] == theirs["pretrained_on"]
 
 
-def test_a_signal_in_pretraining_leaves_a_run_to_go_on_with(tmp_path):
-    import signal
+@pytest.mark.parametrize("plan", [[Kill("step", 5)], [Kill("step", 40), Kill("operation", 90), Kill("step", 7)]])
+def test_killed_for_good_in_pretraining_and_around_it(tmp_path, plan):
+    options = {"model": "mlp", "pretrain": "rbm", "pretrain_epochs": 2, "pretrain_persistent": True, "threads": 1}
+    undisturbed(TASK, tmp_path / "alone", options)
+    assert killed_and_resumed(TASK, tmp_path / "run", plan, options) == len(plan)
+    assert_same(tmp_path / "run", tmp_path / "alone")
 
+
+def test_a_signal_in_pretraining_leaves_a_run_to_go_on_with(tmp_path):
     class Signalled(Silent):
         def step(self, step, progress, seconds_left):
             if step == 5:
@@ -178,7 +185,7 @@ def test_data_that_are_not_there_are_refused(tmp_path):
     given = {**SHORT, "pretrain": "autoencoder", "pretrain_on": str(tmp_path / "mor.npz")}
     with pytest.raises(DataError, match=r"mor\.npz: no such file"):
         train(TASK, "tiny", given, out=tmp_path / "run")
-    shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_range_test_does_not_pretrain_and_says_so():

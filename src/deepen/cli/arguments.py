@@ -40,12 +40,8 @@ def value_of(argv: Sequence[str], flag: str) -> str | None:
     return None
 
 
-def parse(
-    argv: Sequence[str], fields: Mapping[str, OptionField], *, bare: Mapping[str, Any] | None = None
-) -> Arguments:
+def parse(argv: Sequence[str], fields: Mapping[str, OptionField]) -> Arguments:
     """The command line taken apart by what options there are.
-
-    bare  names of options whose value may be left out, and what they are then; a value needs `=`
 
     Raises OptionError for an unknown option, a wrong or missing value, and an option given twice.
     """

@@ -65,7 +65,8 @@ def row_uniform(num_rows: int, num_draws: int, device: torch.device) -> Tensor:
         return torch.rand(num_rows, num_draws, device=device)
     assert current.keys.shape[0] == num_rows, "a layer that draws by row keeps the batch as its first dimension"
     current.layer += 1
-    counters = torch.arange(1, num_draws + 1, dtype=torch.int64, device=device) * _GOLDEN + current.layer * _LAYER
+    start = (current.layer * _LAYER + 2**63) % 2**64 - 2**63  # as a signed 64-bit number, which is where it wraps
+    counters = torch.arange(1, num_draws + 1, dtype=torch.int64, device=device) * _GOLDEN + start
     bits = _mix(current.keys[:, None] + counters[None, :])
     return ((bits >> 40) & 0xFFFFFF).to(torch.float32) * 2.0**-24
 
