@@ -201,6 +201,6 @@ def test_sigterm_and_sigint_leave_with_their_codes() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=90)
         assert process.returncode == code
         assert errors in ("deepen: terminated.\n", "deepen: interrupted.\n")

@@ -153,7 +153,7 @@ def test_a_worker_on_another_machine_is_missed_by_its_heartbeat(
     child = os.fork()
     if child == 0:
         with study(tmp_path / "there", url=url) as ledger:
-            ledger.run(_killed_in(ledger, 0))
+            ledger.run(_killed_in(ledger, 0, after_seconds=3.0))  # it must have been heard before it can be missed
     os.waitpid(child, 0)
     with study(tmp_path / "here", url=url) as ledger:
         assert ledger.reclaim() == 0
@@ -178,12 +178,13 @@ def test_a_trial_that_nobody_put_a_name_on_was_lost_before_it_began(
         assert ledger.reclaim() == 1
 
 
-def _killed_in(ledger: Ledger, at: int) -> Any:
+def _killed_in(ledger: Ledger, at: int, *, after_seconds: float = 0.0) -> Any:
     asked = objective(ledger)
 
     def killed(trial: Any) -> float:
         value = asked(trial)
         if trial.number == at:
+            time.sleep(after_seconds)
             os.kill(os.getpid(), signal.SIGKILL)
         return value
 

@@ -132,8 +132,10 @@ def _check_folder(folder: Path, *, is_shared: bool, resume: bool) -> None:
     """Raises RunError for a folder that holds something else, or nothing to resume."""
     if folder.is_file() or folder.is_symlink():
         raise RunError(f"{folder}: expected a folder of its own, but is a file or link; choose another --out.")
-    has_study = (folder / "study.db").exists() or (folder / "workers").is_dir()
-    if not has_study and folder.is_dir() and any(folder.iterdir()):
+    # One look at the folder: another worker may be making the same study at this moment.
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    has_study = bool({"study.db", "workers"} & names)
+    if not has_study and any(not name.startswith(".deepen") for name in names):
         raise RunError(f"{folder}: expected a new or empty folder, or a study of ours; choose another --out.")
     if resume and not has_study and not is_shared:
         raise RunError(f"{folder}: --resume: there is no study here to go on with; leave --resume out to begin one.")
