@@ -15,7 +15,7 @@ import torch
 
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
-from deepen.prepare import image, image_guard
+from deepen.prepare import image, image_guard, image_worker
 from tests.faults.harness import deepen, open_files
 from tests.faults.pictures import encoded, photos, pixels
 
@@ -32,7 +32,7 @@ def decode(data, **options):
     while {stalls!r} in data:
         pass
     return plain(data, **options)
-image_decode.decode, image_worker.MOST_SECONDS = decode, 0.3
+image_decode.decode, image_worker.MOST_SECONDS = decode, {seconds}
 image_worker.main({{shared}})
 """
 
@@ -44,9 +44,9 @@ def no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     plant(monkeypatch)
 
 
-def plant(monkeypatch: pytest.MonkeyPatch, name: str = "SIGSEGV") -> None:
-    """Makes workers crash with a signal, or never end, where the file says so."""
-    hook = HOOK.format(crashes=CRASHES, stalls=STALLS, name=name)
+def plant(monkeypatch: pytest.MonkeyPatch, name: str = "SIGSEGV", seconds: float = image_worker.MOST_SECONDS) -> None:
+    """Makes workers crash with a signal, or never end until `seconds` of computing, where the file says so."""
+    hook = HOOK.format(crashes=CRASHES, stalls=STALLS, name=name, seconds=seconds)
     monkeypatch.setattr(image_guard, "STARTED_BY", hook)
 
 
@@ -111,8 +111,9 @@ def test_each_crash_is_found_and_the_rest_is_decoded() -> None:
     assert len(kept) == 36
 
 
-def test_one_that_never_ends_is_left_out() -> None:
+def test_one_that_never_ends_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """I23: by the time that it computes, not by the clock."""
+    plant(monkeypatch, seconds=0.5)
     faults: list[Fault] = []
     with image_guard.guarded():
         state = image.learn(table([file_with(0)]), faults=[])
