@@ -16,6 +16,11 @@ from deepen.prepare.encoded import Batch, Encoded
 BATCH_SIZE = 500
 
 
+def rows_at_once(task: Task) -> int:
+    """How many rows are answered together: what the task says (`evaluation_batch_size`), else 500."""
+    return int(getattr(task, "evaluation_batch_size", BATCH_SIZE))
+
+
 def evaluate(
     task: Task,
     model: nn.Module,
@@ -23,7 +28,7 @@ def evaluate(
     *,
     device: torch.device,
     ranks: Ranks,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
 ) -> Metrics:
     """The metrics of a network over all rows of an encoded table, the same on every rank.
 
@@ -43,9 +48,10 @@ def evaluate(
 
 
 def batches(
-    task: Task, encoded: Encoded, *, device: torch.device, ranks: Ranks, batch_size: int = BATCH_SIZE
+    task: Task, encoded: Encoded, *, device: torch.device, ranks: Ranks, batch_size: int | None = None
 ) -> Iterator[Batch]:
     """This rank's share of the rows in their order, without any random part."""
+    batch_size = batch_size or rows_at_once(task)
     share = np.array_split(np.arange(len(encoded), dtype=np.int64), ranks.size)[ranks.rank]
     share = (
         share if len(share) else np.zeros(min(1, len(encoded)), np.int64)

@@ -24,7 +24,7 @@ from deepen.engine.options import FitOptions
 from deepen.engine.parameter_groups import Start
 from deepen.engine.pretraining import pretrained, pretrained_names, stack_of
 from deepen.engine.signals import Interrupted, listening
-from deepen.engine.task import Task
+from deepen.engine.task import FittingItself, Task
 from deepen.engine.training import Training
 from deepen.parallel.ranks import Alone, Ranks
 from deepen.prepare.encoded import Encoded
@@ -92,6 +92,21 @@ def fit(
     Raises TrainingError if training cannot go on, and Interrupted, after saving, when a signal asked to stop.
     """
     device, ranks, events = device or torch.device("cpu"), ranks or Alone(), events or Silent()
+    if isinstance(task, FittingItself) and task.fits_itself:
+        try:
+            return task.fit(
+                train,
+                val,
+                options,
+                folder=folder if ranks.rank == 0 else None,
+                elsewhere=elsewhere,
+                resume=resume,
+                device=device,
+                ranks=ranks,
+                events=events,
+            )
+        finally:
+            events.done()
     course: list[dict[str, Any]] = []
     if options.pretrain is not None:
         going_on = resume and folder is not None

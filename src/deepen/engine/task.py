@@ -6,24 +6,38 @@ A file in tasks/ offers, beside its constants:
     learn(options, table, dataset, faults)  -> dict: what preparing learned, JSON-able
     Task(options, state)                    the class below, where runs can stand in for one another the last one
     TINY                                    options and a generator of data on which it learns in seconds
+and may offer
+    unread(options) -> tuple of names       engine options, or prefixes such as "optimizer.", that this training reads
+                                            not: stating one is refused
+    files(state) -> {name: JSON-able}       further files for the run folder, for others to read
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
+import torch
 from torch import Tensor, nn
 
 from deepen.core.faults import Fault
 from deepen.core.figures import Figure
 from deepen.data.dataset import Dataset
+from deepen.engine.carry import Carried
+from deepen.engine.events import Events
+from deepen.engine.options import FitOptions
 from deepen.metrics.rows import PerRow
 from deepen.ops.losses import Loss
+from deepen.parallel.ranks import Ranks
 from deepen.prepare.encoded import Batch, Draws, Encoded
+
+if TYPE_CHECKING:
+    from deepen.engine.fit import Fitted
+    from deepen.engine.keeper import Elsewhere
 
 
 class Metrics(Protocol):
@@ -90,6 +104,69 @@ class Task(Protocol):
 
     def figures(self, metrics: Any, encoded: Encoded) -> list[Figure]:
         """What the report should draw of an evaluation."""
+        ...
+
+
+@runtime_checkable
+class OwnOrder(Task, Protocol):
+    """A task that says which rows stand together in a batch, such as those of like length."""
+
+    def order(self, encoded: Encoded, num_batches: int, *, seed: int, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch in their order: row numbers, each row in exactly one of them.
+
+        A pure function of its arguments. `num_batches` is at most the number of rows; no batch is empty.
+        """
+        ...
+
+
+@runtime_checkable
+class Carrying(Task, Protocol):
+    """A task whose network hands a state on from row to row (see engine/carry.py).
+
+    Its `loss` asks `carried.before` and tells `carried.after`; the engine ends each step, and keeps it in checkpoints.
+    Where nothing is handed on, `carried` is None.
+    """
+
+    carried: Carried | None
+
+
+@runtime_checkable
+class Beginning(Task, Protocol):
+    """A task that knows values to begin with, other than a random draw, such as vectors from a file."""
+
+    def starting_values(self, network: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+        """Some of the network's tensors by name and in their shapes, and sentences about them; both may be empty.
+
+        network  a freshly initialized network's state
+
+        Asked once, when a run is begun: going on with it needs no file.
+        """
+        ...
+
+
+@runtime_checkable
+class FittingItself(Task, Protocol):
+    """A task that cannot live with the loop, such as counting, or lock-free training; it keeps all promises itself."""
+
+    @property
+    def fits_itself(self) -> bool:
+        """Whether it does with these options."""
+        ...
+
+    def fit(
+        self,
+        train: Encoded,
+        val: Encoded | None,
+        options: FitOptions,
+        *,
+        folder: Path | None,
+        elsewhere: Elsewhere | None,
+        resume: bool,
+        device: torch.device,
+        ranks: Ranks,
+        events: Events,
+    ) -> Fitted:
+        """What `engine.fit.fit` promises, by its own way. The same on every rank."""
         ...
 
 

@@ -21,7 +21,7 @@ from deepen.engine.optim_objective import BatchObjective
 from deepen.engine.options import FitOptions
 from deepen.engine.parameter_groups import Start, begin, frozen_norms
 from deepen.engine.regularize import MaxNorm, Penalty
-from deepen.engine.task import Task
+from deepen.engine.task import Carrying, OwnOrder, Task
 from deepen.nn import init
 from deepen.nn.dropout import drawing_for
 from deepen.nn.noise import noisy_weights
@@ -84,6 +84,7 @@ class Training:
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
         self._recent: deque[tuple[int, np.ndarray, float]] = deque(maxlen=FINITE_CHECK_STEPS)
         self._feeder = Feeder(task, self.train, options, device)
+        self._carried = task.carried if isinstance(task, Carrying) else None
         self._batches: list[Batch] = []  # of the update under way, where the optimizer asks for the loss again
         self._objective: BatchObjective | None = None
         self.model.train()
@@ -104,6 +105,10 @@ class Training:
 
     def order(self) -> list[np.ndarray]:
         """The batches of the current epoch: row numbers, a pure function of (seed, epoch)."""
+        if isinstance(self.task, OwnOrder):
+            found = self.task.order(self.train, self.steps_per_epoch, seed=self.options.seed, epoch=self.epoch)
+            assert len(found) == self.steps_per_epoch, "an order has as many batches as an epoch has steps"
+            return found
         rows = rng.permutation(self.options.seed, self.epoch, len(self.train))
         return np.array_split(rows, self.steps_per_epoch)
 
@@ -139,6 +144,8 @@ class Training:
             self._objective = self._objective_of(count)
         self._apply(loss_sum, rows, rate)
         self._max_norm.apply()
+        if self._carried:
+            self._carried.step(self.ranks)
         self.loss_sum += loss_sum
         self.loss_count += count
         self.step += 1
@@ -196,6 +203,8 @@ class Training:
             found |= {f"average.{name}": value for name, value in self.average.tensors().items()}
         if self.uniform_average:
             found |= {f"uniform.{name}": value for name, value in self.uniform_average.tensors().items()}
+        if self._carried:
+            found |= {f"carried.{name}": value for name, value in self._carried.tensors().items()}
         found["loss_sum"] = self.loss_sum
         return found
 
@@ -213,6 +222,8 @@ class Training:
             self.average.model.load_state_dict(_under("average.", tensors))
         if self.uniform_average:
             self.uniform_average.restore(state["averaged"], _under("uniform.", tensors))
+        if self._carried:
+            self._carried.restore(_under("carried.", tensors))
         self.loss_sum.copy_(tensors["loss_sum"])
 
     def _backward(self, rows: np.ndarray, following: np.ndarray | None) -> tuple[Tensor, int]:

@@ -38,10 +38,25 @@ class TableShape:
 
 
 @dataclass(frozen=True)
+class TextShape:
+    """A text as ids `[length]`, each below `vocabulary`.
+
+    longest     the most ids that a text has, 0 if that is not known
+    characters  how many characters there are, where each id comes with those of its word; 0 where it does not
+    pad         the id behind the end of a text; -1 if there is none
+    """
+
+    vocabulary: int
+    longest: int = 0
+    characters: int = 0
+    pad: int = 0
+
+
+@dataclass(frozen=True)
 class Paper:
     """The size a paper, or a derivation written beside it, gives for a network at these inputs.
 
-    inputs         `(channels, height, width)` of an image, or the numbers of a table row
+    inputs         `(channels, height, width)` of an image, the numbers of a table row, or the vocabulary of a text
     parameters     trainable ones; running means and variances are not counted
     multiply_adds  of the convolutions and matrix products for one sample, where one is stated
     """

@@ -10,6 +10,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from deepen.prepare.ragged import Ragged
+
 CPU = torch.device("cpu")
 
 
@@ -22,12 +24,14 @@ class Encoded:
              the report and whatever is too large to be held as tensors
     device   where the tensors are; batches are made there
     is_whole whether the tensors hold all that a batch needs; if not, making one takes long enough for a thread
+    ragged   what has another length in each row; batches pad it
     """
 
     tensors: Mapping[str, Tensor]
     table: pa.Table
     device: torch.device = CPU
     is_whole: bool = True
+    ragged: Mapping[str, Ragged] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -43,13 +47,16 @@ class Encoded:
 
     def num_bytes(self) -> int:
         """What the tensors take."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+        whole = sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+        return whole + sum(ragged.num_bytes() for ragged in self.ragged.values())
 
     def to(self, device: torch.device) -> Encoded:
         """The same with its tensors on a device."""
         if device == self.device:
             return self
-        return replace(self, tensors={name: t.to(device) for name, t in self.tensors.items()}, device=device)
+        tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        ragged = {name: each.to(device) for name, each in self.ragged.items()}
+        return replace(self, tensors=tensors, device=device, ragged=ragged)
 
 
 @dataclass(frozen=True)

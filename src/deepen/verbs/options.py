@@ -97,6 +97,10 @@ def resolved(
     stated = frozenset(by_user) | frozenset(by_config) | frozenset(by_base)
     values = _values(_recipe(module.CONTRACT, model, fields), by_base, by_config, by_user)
     require_read(values, {**by_config, **by_user}, fields, flags=flags)
+    unread: Any = getattr(module, "unread", None)
+    if unread is not None:
+        task_options = options.build(module.Options, values)
+        refuse_unread(unread(task_options), {**by_config, **by_user}, fields, model, flags=flags)
     _one_budget(values, by_user, by_config, by_base)
     return _built(chosen, values, stated)
 
@@ -169,6 +173,25 @@ def require_read(
             raise OptionError(f"{place}: {kind} does not read it, only {', '.join(readers)}; leave it out.")
         if option == "warm_up_factor" and values.get("schedule.warm_up_shape") != "constant":
             raise OptionError(f"{place}: only a warm-up of --schedule.warm-up-shape constant reads it; leave it out.")
+
+
+def refuse_unread(
+    unread: Sequence[str],
+    stated: Mapping[str, Any],
+    fields: Mapping[str, options.OptionField],
+    model: str,
+    *,
+    flags: bool,
+) -> None:
+    """Raises OptionError for a stated option that this training does not read; a default says nothing.
+
+    unread  names of options, or prefixes that end in a dot
+    """
+    for name, value in stated.items():
+        is_unread = any(name == one or (one.endswith(".") and name.startswith(one)) for one in unread)
+        if is_unread and value != fields[name].default:
+            place = fields[name].flag if flags else name
+            raise OptionError(f"{place}: training {model} does not read it; leave it out.")
 
 
 def _recipe(contract: str, model: str, fields: Mapping[str, Any]) -> dict[str, Any]:

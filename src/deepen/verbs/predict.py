@@ -17,7 +17,7 @@ from deepen.core.errors import DataError, OptionError
 from deepen.core.faults import Fault, refuse
 from deepen.data import read as reading
 from deepen.data.read import ReadOptions
-from deepen.engine.evaluate import BATCH_SIZE
+from deepen.engine.evaluate import rows_at_once
 from deepen.prepare.image_guard import guarded
 from deepen.verbs.ensemble import loaded_runs
 from deepen.verbs.loaded import Loaded
@@ -68,13 +68,14 @@ def answers(
     refuse(found, skip_bad=skip_bad)
     if not sum(map(len, encoded)):
         raise DataError(f"{inputs[0]}: expected samples to answer for, but there are none.", found)
+    size = rows_at_once(model.task)
     for each in encoded:
         sources = each.table.column("source").to_pylist()
-        for start in range(0, len(each), BATCH_SIZE):
-            rows = np.arange(start, min(start + BATCH_SIZE, len(each)), dtype=np.int64)
+        for start in range(0, len(each), size):
+            rows = np.arange(start, min(start + size, len(each)), dtype=np.int64)
             batch = model.task.batch(each, rows, None).to(model.device)
             with torch.inference_mode():
-                yield from model.task.answer(model.model, batch, sources[start : start + BATCH_SIZE])
+                yield from model.task.answer(model.model, batch, sources[start : start + size])
 
 
 def _tables(

@@ -23,7 +23,7 @@ from deepen.bundle import checkpoint, foreign, header, load
 from deepen.core import files
 from deepen.core.errors import RunError
 from deepen.engine.parameter_groups import Start, names_to_freeze
-from deepen.engine.task import Task
+from deepen.engine.task import Beginning, Task
 from deepen.verbs.options import Resolved
 
 RECORD = "weights"  # the entry of run.json's `extra`
@@ -76,17 +76,45 @@ def starting_weights(
     for a part to freeze that the network does not have.
     """
     options = chosen.fit
-    if options.weights is None and not options.freeze:
+    begins = isinstance(task, Beginning)
+    if options.weights is None and not options.freeze and not begins:
         return StartingWeights()
     with torch.device("meta"):
         network = task.build()
     found = StartingWeights()
-    if options.weights is not None and record and folder and checkpoint.has_checkpoint(folder):
+    if record and folder and checkpoint.has_checkpoint(folder):
         found = StartingWeights(Start({}, frozenset(network.state_dict()) - set(record["fresh"])), dict(record))
     elif options.weights is not None:
         found = _read(Path(options.weights), network, chosen.task.model, record)
+        found = _joined(_begun(task, chosen), found) if begins else found
+    elif begins and not (folder and checkpoint.has_checkpoint(folder)):
+        found = _begun(task, chosen)
     names_to_freeze(network, found.start.loaded if found.start else frozenset(), options.freeze)
     return found
+
+
+def _begun(task: Beginning, chosen: Resolved) -> StartingWeights:
+    """What the task itself knows to begin with."""
+    torch.manual_seed(chosen.fit.seed)
+    fresh = task.build().state_dict()
+    tensors, notes = task.starting_values(fresh)
+    if not tensors:
+        return StartingWeights(notes=tuple(notes))
+    loaded = frozenset(tensors)
+    record = {"loaded": len(loaded), "fresh": [name for name in fresh if name not in loaded]}
+    return StartingWeights(Start(tensors, loaded), record, tuple(notes))
+
+
+def _joined(own: StartingWeights, file: StartingWeights) -> StartingWeights:
+    """Both, where what the file has comes before what the task itself knows."""
+    assert file.start is not None
+    if own.start is None:
+        return file
+    tensors = {**own.start.tensors, **file.start.tensors}
+    fresh = [name for name in file.record["fresh"] if name not in tensors]
+    return StartingWeights(
+        Start(tensors, frozenset(tensors)), {**file.record, "fresh": fresh}, (*own.notes, *file.notes)
+    )
 
 
 def record_of_run(folder: Path) -> dict[str, Any] | None:

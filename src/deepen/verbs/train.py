@@ -24,7 +24,7 @@ from deepen.engine.signals import Interrupted
 from deepen.parallel import launch
 from deepen.parallel.ranks import Ranks
 from deepen.verbs.board import Board
-from deepen.verbs.options import BUDGETS, Resolved, rebuilt, resolved, with_epochs
+from deepen.verbs.options import BUDGETS, Resolved, rebuilt, resolved, task_module, with_epochs
 from deepen.verbs.prepared import Prepared, base_options, prepare
 from deepen.verbs.resumed import base_of_run, require_same_data, resumed
 from deepen.verbs.run import Run
@@ -107,7 +107,7 @@ def train(
             save.sweep(folder)
         if not (folder / header.PREPARE_FILE).exists():  # a run that was killed before its first step may lack it
             write_json(folder / header.PREPARE_FILE, prepared.state)
-        save.update(folder, status="training", files=(header.PREPARE_FILE,))
+        save.update(folder, status="training", files=(header.PREPARE_FILE, *further_files(task, folder, prepared)))
         if tensorboard:
             sitting = replace(sitting, events=Board(events, folder, first_step=_last_step(folder) + 1))
         return _trained(sitting)
@@ -190,6 +190,15 @@ def accepted(task: str, data: str | Path | Dataset, chosen: Resolved, skip_bad: 
     if skipped:
         events.message(f"{len(skipped)} bad samples are left out (--skip-bad); the list is in run.json")
     return prepared
+
+
+def further_files(task: str, folder: Path, prepared: Prepared) -> tuple[str, ...]:
+    """The names of the files that the task wants in the run folder for others to read, after writing them."""
+    wanted: Any = getattr(task_module(task), "files", None)
+    found = wanted(prepared.state) if wanted is not None else {}
+    for name, content in found.items():
+        write_json(folder / name, content)
+    return tuple(found)
 
 
 def budgeted(chosen: Resolved, prepared: Prepared) -> Resolved:
