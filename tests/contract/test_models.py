@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from deepen.core import names
+from deepen.nn.contracts import CONTRACTS
 from deepen.nn.dropout import Dropout, StochasticDepth
 from deepen.nn.shapes import ImageShape, TableShape, TextShape
 from deepen.nn.summary import layers, num_parameters
@@ -55,6 +56,16 @@ SHAPES = {
 
 def shape_of(contract):
     return SHAPES[contract][0]
+
+
+def test_samples_are_what_the_networks_of_a_contract_read():
+    for contract, (shape, _) in SHAPES.items():
+        wanted = inputs_like(shape, contract, 1, torch.Generator().manual_seed(0))
+        found = CONTRACTS[contract].sample(shape)
+        assert [(part.shape[0], part.dtype, part.dim()) for part in found] == [
+            (1, part.dtype, part.dim()) for part in wanted
+        ]
+    assert SHAPES.keys() == CONTRACTS.keys()
 
 
 def inputs_like(shape, contract, batch, draw):

@@ -14,7 +14,7 @@ and may offer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -31,6 +31,7 @@ from deepen.engine.carry import Carried
 from deepen.engine.events import Events
 from deepen.engine.options import FitOptions
 from deepen.metrics.rows import PerRow
+from deepen.ops.decoding_options import DecodingOptions
 from deepen.ops.losses import Loss
 from deepen.parallel.ranks import Ranks
 from deepen.prepare.encoded import Batch, Draws, Encoded
@@ -108,6 +109,15 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class Sampled(Task, Protocol):
+    """A task that knows how its network is called."""
+
+    def sample(self) -> list[Tensor]:
+        """One sample of zeros as the network reads it, each [1, ...], on the CPU."""
+        ...
+
+
+@runtime_checkable
 class OwnOrder(Task, Protocol):
     """A task that says which rows stand together in a batch, such as those of like length."""
 
@@ -167,6 +177,18 @@ class FittingItself(Task, Protocol):
         events: Events,
     ) -> Fitted:
         """What `engine.fit.fit` promises, by its own way. The same on every rank."""
+        ...
+
+
+@runtime_checkable
+class Generates(Task, Protocol):
+    """A task whose network goes on from a beginning."""
+
+    def generate(self, model: nn.Module, prompt: str, options: DecodingOptions) -> Iterator[str]:
+        """What comes after the prompt, piece by piece as it is made; put together they are the whole.
+
+        Each draw is a function of the options' seed and its place. The model is left in evaluation mode.
+        """
         ...
 
 

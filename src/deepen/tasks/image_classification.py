@@ -19,6 +19,7 @@ from deepen.data.dataset import Dataset, Schema, content_key
 from deepen.engine.task import Terms, Tiny
 from deepen.explain.images import ImageExplainer
 from deepen.metrics.classify import Classification, figures_of
+from deepen.nn.contracts import CONTRACTS
 from deepen.nn.noise import noisy
 from deepen.nn.shapes import ImageShape
 from deepen.ops.augment import AUGMENTATIONS, augment, num_draws
@@ -190,9 +191,16 @@ class Task:
         """The network for these images and classes. Raises ShapeError if they are too small for it."""
         named = names.model(self.options.model, CONTRACT)
         module = importlib.import_module(named.module)
+        return module.build(named.name, self._shape, len(self.labels), self.network or module.Options())
+
+    def sample(self) -> list[Tensor]:
+        """A picture [1, C, H, W] of zeros."""
+        return CONTRACTS[CONTRACT].sample(self._shape)
+
+    @property
+    def _shape(self) -> ImageShape:
         height, width = self.image["size"]
-        shape = ImageShape(self.image["channels"], height, width)
-        return module.build(named.name, shape, len(self.labels), self.network or module.Options())
+        return ImageShape(self.image["channels"], height, width)
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy, and that of side branches; of mixed images that with both labels, each by its share."""

@@ -23,6 +23,7 @@ from deepen.core.figures import Figure, Gallery, Points, Rows, Sample
 from deepen.data.dataset import Dataset, Schema, content_key
 from deepen.engine.task import Tiny
 from deepen.metrics.reconstruction import Reconstruction
+from deepen.nn.contracts import CONTRACTS
 from deepen.nn.shapes import ImageShape
 from deepen.ops.corruption import corrupted
 from deepen.ops.losses import Loss
@@ -175,14 +176,21 @@ class Task:
 
         Raises ShapeError if they are too small for it.
         """
-        height, width = self.image["size"]
-        shape = ImageShape(self.image["channels"], height, width)
         options = self.network or self._module.Options()
-        model = self._module.build(self.options.model, shape, self.options.code_size, options)
+        model = self._module.build(self.options.model, self._shape, self.options.code_size, options)
         start: Callable[[Iterator[Tensor]], None] | None = getattr(model, "start", None)
         if start is not None and self._training is not None:
             start(self._all_pixels(self._training))
         return model
+
+    def sample(self) -> list[Tensor]:
+        """A picture [1, C, H, W] of zeros."""
+        return CONTRACTS[CONTRACT].sample(self._shape)
+
+    @property
+    def _shape(self) -> ImageShape:
+        height, width = self.image["size"]
+        return ImageShape(self.image["channels"], height, width)
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """The network's own loss of giving back the clean pictures."""

@@ -26,6 +26,7 @@ from deepen.data.target import group_of, mark_target, target_of
 from deepen.engine.task import Terms, Tiny
 from deepen.explain.tables import TableExplainer
 from deepen.metrics.regress import Regression, figures_of
+from deepen.nn.contracts import CONTRACTS
 from deepen.nn.noise import noisy
 from deepen.nn.shapes import TableShape
 from deepen.ops.combine import mean_values
@@ -145,6 +146,10 @@ class Task:
         module = importlib.import_module(named.module)
         shape = TableShape(*tabular.shape_of(self.state), rows=self.state["num_rows"])
         return module.build(named.name, shape, 1, self.network or module.Options())
+
+    def sample(self) -> list[Tensor]:
+        """Numbers [1, F] and categories [1, G], all zero."""
+        return CONTRACTS[CONTRACT].sample(TableShape(*tabular.shape_of(self.state)))
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Squared or Huber's error in deviations of the target; of several members, the mean of theirs."""

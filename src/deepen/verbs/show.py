@@ -10,20 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deepen.bundle import load
 from deepen.core import names
 from deepen.core.errors import OptionError
+from deepen.engine.task import Sampled
+from deepen.nn.contracts import CONTRACTS, Contract
 from deepen.nn.graph import traced
-from deepen.nn.shapes import ImageShape, TableShape
 from deepen.nn.summary import Layer, layers, num_parameters
-from deepen.prepare import tabular
 from deepen.report import graph as pictures
-from deepen.verbs.loaded import Loaded, loaded
+from deepen.verbs.loaded import loaded
+from deepen.verbs.options import task_module
 
-TABLE_SHAPE = TableShape(numbers=6, categories=(9, 16, 7, 15, 6, 5, 2, 42))  # the columns of the Adult table
-IMAGE_SHAPE = ImageShape(3, 224, 224)
 OUTPUTS = 10
-INPUT_NAMES = ("numbers", "categories")
 
 
 def show(
@@ -57,17 +54,20 @@ def _model(
     module = importlib.import_module(named.module)
     paper = getattr(module, "PAPER", {}).get(named.name)
     num_outputs: int = outputs or (paper.outputs if paper else OUTPUTS)
-    shape = _shape(named, input_shape or (tuple(paper.inputs) if paper else ()))
-    model = module.build(named.name, shape, num_outputs)
-    takes_vectors = _takes_vectors(named)
-    said = _described(model, shape, num_outputs, takes_vectors=takes_vectors)
-    drawn = _drawn(model, _inputs(shape, takes_vectors=takes_vectors), graph, named.name, named.summary)
+    contract = CONTRACTS.get(named.contracts[0])
+    if contract is None or getattr(module, "COUNTED", False):
+        raise OptionError(f"{named.name}: what it holds depends on what it has read; name a run of it.")
+    shape = _shape(contract, input_shape, paper)
+    model, inputs = module.build(named.name, shape, num_outputs), contract.sample(shape)
+    said = _described(model, inputs, num_outputs)
+    drawn = _drawn(model, inputs, contract.names, graph, named.name, named.summary)
     return {"name": named.name, "summary": named.summary, **said, **drawn}
 
 
 def _run(folder: Path, graph: str | Path | None) -> dict[str, Any]:
     run = loaded(folder, device="cpu")
-    inputs = _inputs_of_run(run)
+    inputs = run.task.sample() if isinstance(run.task, Sampled) else None
+    contract = CONTRACTS.get(task_module(run.header["task"]).CONTRACT)
     if graph is not None and inputs is None:
         raise OptionError(f"--graph {graph}: what {run.header['model']} reads is not known from {folder} alone.")
     rows = layers(run.model, inputs) if inputs else []
@@ -81,29 +81,22 @@ def _run(folder: Path, graph: str | Path | None) -> dict[str, Any]:
         "parameters": num_parameters(run.model),
         "multiply_adds": sum(row.multiply_adds for row in rows) if rows else None,
         "layers": _jsonable(rows) if rows else layers_of_run(run),
-        **_drawn(run.model, inputs or [], graph, folder.name, summary),
+        **_drawn(run.model, inputs or [], contract.names if contract else (), graph, folder.name, summary),
     }
 
 
-def _inputs_of_run(run: Loaded) -> list[Tensor] | None:
-    """One sample of zeros as the run's network reads it, from what preparing learned; None where that is not said."""
-    state: dict[str, Any] = load.load_prepare(run.folder)
-    contracts = names.models()[run.header["model"]].contracts
-    if "image" in state and any(contract.startswith("image ") for contract in contracts):
-        height, width = state["image"]["size"]
-        return _inputs(ImageShape(state["image"]["channels"], height, width))
-    if "columns" in state and {"table classifier", "table regressor"} & set(contracts):
-        return _inputs(TableShape(*tabular.shape_of(state)))
-    return None
-
-
 def _drawn(
-    model: torch.nn.Module, inputs: list[Tensor], graph: str | Path | None, title: str, note: str
+    model: torch.nn.Module,
+    inputs: list[Tensor],
+    input_names: tuple[str, ...],
+    graph: str | Path | None,
+    title: str,
+    note: str,
 ) -> dict[str, str]:
     """Writes the picture where one is wanted."""
     if graph is None:
         return {}
-    found = traced(model, inputs, INPUT_NAMES if len(inputs) > 1 else ())
+    found = traced(model, inputs, input_names if len(inputs) == len(input_names) else ())
     return {"graph": str(pictures.write(graph, found, title=title, note=note))}
 
 
@@ -116,24 +109,12 @@ def layers_of_run(run: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _shape(named: names.Named, sizes: tuple[int, ...]) -> ImageShape | TableShape:
-    if _takes_vectors(named):
-        return TableShape(sizes[0] if sizes else TABLE_SHAPE.numbers)
-    if not any(contract.startswith("image ") for contract in named.contracts):
-        return TABLE_SHAPE
-    if len(sizes) not in (0, 3):
-        raise OptionError(f"--input-shape: expected channels,height,width, but is {','.join(map(str, sizes))}.")
-    return ImageShape(*sizes) if sizes else IMAGE_SHAPE
+def _shape(contract: Contract, stated: tuple[int, ...], paper: Any) -> Any:
+    """The shape that the user states, else the paper's, else what is usual."""
+    return contract.shape_of(stated or (tuple(paper.inputs) if paper else ()))
 
 
-def _takes_vectors(named: names.Named) -> bool:
-    return any(contract.startswith("vector ") for contract in named.contracts)
-
-
-def _described(
-    model: torch.nn.Module, shape: ImageShape | TableShape, outputs: int, *, takes_vectors: bool = False
-) -> dict[str, Any]:
-    inputs = _inputs(shape, takes_vectors=takes_vectors)
+def _described(model: torch.nn.Module, inputs: list[Tensor], outputs: int) -> dict[str, Any]:
     said = list(inputs[0].shape[1:]) if len(inputs) == 1 else [part.shape[1] for part in inputs]
     rows = layers(model, inputs)
     return {
@@ -143,14 +124,6 @@ def _described(
         "multiply_adds": sum(row.multiply_adds for row in rows),
         "layers": _jsonable(rows),
     }
-
-
-def _inputs(shape: ImageShape | TableShape, *, takes_vectors: bool = False) -> list[Tensor]:
-    """One sample of zeros."""
-    if isinstance(shape, ImageShape):
-        return [torch.zeros(1, shape.channels, shape.height, shape.width)]
-    numbers = torch.zeros(1, shape.numbers)
-    return [numbers] if takes_vectors else [numbers, torch.zeros(1, len(shape.categories), dtype=torch.int64)]
 
 
 def _jsonable(rows: list[Layer]) -> list[dict[str, Any]]:
