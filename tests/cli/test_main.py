@@ -191,6 +191,7 @@ def test_a_bare_environment(columns: str) -> None:
 def test_sigterm_and_sigint_leave_with_their_codes() -> None:
     program = (
         "import signal, sys, time\nfrom deepen.cli import main as room\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs inherit it ignored
         "def wait(argv):\n    print('ready', flush=True)\n    time.sleep(30)\n"
         "room._run = wait\nsys.exit(room.main())"
     )
