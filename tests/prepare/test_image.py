@@ -17,7 +17,7 @@ from PIL import Image
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.data.dataset import content_key
-from deepen.prepare import cache, image, image_decode
+from deepen.prepare import cache, image, image_decode, image_encode
 from deepen.prepare.image_decode import Unusable, decode, header
 from deepen.prepare.image_resize import resized
 
@@ -321,12 +321,28 @@ def test_the_second_time_comes_from_the_cache_and_says_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, faults = encoded_with_faults()
-    monkeypatch.setattr(image, "_decoded", None)  # not called again
+    monkeypatch.setattr(image_encode, "_decoded", None)  # not called again
     second, again = encoded_with_faults()
     assert torch.equal(first.pixels, second.pixels)  # type: ignore[arg-type]
     assert first.kept.tolist() == second.kept.tolist()
     assert faults == again and len(faults) == 1
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_what_is_learned_and_sampled_a_second_time_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = image.learn(many(), faults=[], image_size=5)
+    pixels, rows = image.some_pixels(many(), first, image.CACHED_FROM)
+    monkeypatch.setattr(image_encode, "decoded", None)  # not called again
+    assert image.learn(many(), faults=[], image_size=5) == first
+    again, same = image.some_pixels(many(), first, image.CACHED_FROM)
+    assert torch.equal(pixels, again) and rows.tolist() == same.tolist()
+
+
+def test_pixels_measured_from_the_cache_are_those_decoded_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = list(image_encode.each_image(many(), STATE))
+    monkeypatch.setattr(image_encode, "_budget", lambda: 100)
+    single = list(image_encode.each_image(many(), STATE))
+    assert len(whole) == image.CACHED_FROM and torch.equal(torch.stack(whole), torch.stack(single))
 
 
 @pytest.mark.parametrize("place", [0, 9, 30, -1, -400])

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor
 
 from deepen.core.errors import DataError, OptionError
 from deepen.core.faults import Fault
 from deepen.ops.contrast import global_contrast
 from deepen.ops.whitening import spectrum
-from deepen.prepare.image_columns import State, array, converted, decoded, headers
+from deepen.prepare.image_columns import State, headers
 from deepen.prepare.image_decode import LARGEST_PIXELS, Header
+from deepen.prepare.image_encode import each_image
 from deepen.prepare.image_faults import Unusable
 from deepen.prepare.packed import packed
 
@@ -69,12 +69,12 @@ def learn(
         "resize": resize,
     }
     if not (mean and std):
-        measured_mean, measured_std = _measured(column, state, max_pixels, faults)
+        measured_mean, measured_std = _measured(table, state, max_pixels, faults)
         state["mean"], state["std"] = list(mean) or measured_mean, list(std) or measured_std
     if normalize != "mean":
         state["mean"], state["std"] = [0.0] * state["channels"], [1.0] * state["channels"]
     if normalize == "whitening":
-        state["whitening"] = _whitening(column, state, max_pixels)
+        state["whitening"] = _whitening(table, state, max_pixels)
     return _checked(state)
 
 
@@ -100,14 +100,12 @@ def _chosen_size(
     return [DEFAULT_SIZE, DEFAULT_SIZE]
 
 
-def _measured(
-    column: pa.ChunkedArray, state: State, max_pixels: int, faults: list[Fault]
-) -> tuple[list[float], list[float]]:
+def _measured(table: pa.Table, state: State, max_pixels: int, faults: list[Fault]) -> tuple[list[float], list[float]]:
     """Mean and deviation per channel of pixels in 0 to 1; 1 for the deviation of a channel that never changes."""
-    chosen = np.unique(np.linspace(0, len(column) - 1, min(IMAGES_MEASURED, len(column))).round().astype(np.int64))
+    chosen = np.unique(np.linspace(0, len(table) - 1, min(IMAGES_MEASURED, len(table))).round().astype(np.int64))
     total, squares, count = np.zeros(state["channels"]), np.zeros(state["channels"]), 0
     different: set[bytes] = set()
-    for pixels in _some_pixels(column.take(pa.array(chosen)), state, max_pixels):
+    for pixels in each_image(table.take(pa.array(chosen)), state, max_pixels=max_pixels):
         wide = pixels.numpy().reshape(-1, state["channels"]).astype(np.float64)
         total, squares, count = total + wide.sum(0), squares + (wide**2).sum(0), count + len(wide)
         if len(different) < 2:
@@ -119,7 +117,7 @@ def _measured(
     return [float(round(value / 255, 6)) for value in mean], [float(round(value / 255, 6)) for value in std]
 
 
-def _whitening(column: pa.ChunkedArray, state: State, max_pixels: int) -> dict[str, Any]:
+def _whitening(table: pa.Table, state: State, max_pixels: int) -> dict[str, Any]:
     """Mean, directions and variances of images that have been normalized by global contrast, each [C * H * W]."""
     (height, width), channels = state["size"], state["channels"]
     size = height * width * channels
@@ -129,8 +127,8 @@ def _whitening(column: pa.ChunkedArray, state: State, max_pixels: int) -> dict[s
             f"{channels} are {size:,}; pass --image-size 64, or --normalize global-contrast."
         )
     count = WHITENING_IMAGES if size <= 1_024 else IMAGES_MEASURED
-    chosen = np.unique(np.linspace(0, len(column) - 1, min(count, len(column))).round().astype(np.int64))
-    pixels = list(_some_pixels(column.take(pa.array(chosen)), state, max_pixels))
+    chosen = np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).round().astype(np.int64))
+    pixels = list(each_image(table.take(pa.array(chosen)), state, max_pixels=max_pixels))
     if not pixels:
         raise DataError(
             f"--normalize whitening: expected training images to learn from, but none of the {len(chosen):,} that were "
@@ -167,16 +165,6 @@ def _warn_constant(std: np.ndarray, num_different: int, num_images: int, faults:
                 f"channel {channel} has one value in all training images; it is kept as it is.",
             )
         )
-
-
-def _some_pixels(images: pa.ChunkedArray, state: State, max_pixels: int) -> Iterator[Tensor]:
-    """The pixels of each readable image, one by one."""
-    if isinstance(images.type, pa.FixedShapeTensorType):
-        yield from converted(array(images), state)
-        return
-    for _, result in decoded(images, state, max_pixels):
-        if not isinstance(result, Unusable):
-            yield result[0]
 
 
 def _checked(state: dict[str, Any]) -> dict[str, Any]:
