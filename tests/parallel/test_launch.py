@@ -60,7 +60,9 @@ def test_another_ranks_sentence_reaches_the_user():
 
 
 @pytest.mark.parametrize(
-    ("function", "code"), [(two_ranks.leave, "0"), (two_ranks.fail, "1"), (two_ranks.die, "-9")], ids=lambda v: str(v)
+    ("function", "code"),
+    [(two_ranks.leave, "0"), (two_ranks.fail, "1"), (two_ranks.die, "-9")],
+    ids=("leave", "fail", "die"),
 )
 def test_a_rank_that_ends_early_is_named_however_it_ends(function, code):
     with (
