@@ -4,7 +4,7 @@ Columns of every table:
     source   string: the file, and where it holds many samples the row or line, as the user knows it
     key      string: 32 hex digits, a hash of the sample's own content; equal samples have equal keys
 and those that the task's schema names. Images stand in a column `image` that is one of: string (a path), binary (an
-encoded file), or a fixed-shape tensor (uint8, [H, W, C]).
+encoded file), or a fixed-shape tensor (uint8, [H, W, C]). Several labels of one sample are a list of strings, `labels`.
 """
 
 from __future__ import annotations
@@ -78,11 +78,17 @@ class Dataset:
 
 
 def table_fingerprint(table: pa.Table) -> str:
-    """A sha256 over the sorted keys (and labels) of a table."""
+    """A sha256 over the sorted keys of a table and what is to be learned of them, as far as no key covers it."""
     keys = table.column("key")
     if "label" in table.column_names:
         labels = pc.fill_null(table.column("label").cast(pa.string()), "")
         keys = pc.call_function("binary_join_element_wise", [keys, labels, pa.scalar("\x1f")])
+    if "labels" in table.column_names and pa.types.is_list(table.schema.field("labels").type):
+        sets = ["\x1e".join(sorted(set(names or ()))) for names in table.column("labels").to_pylist()]
+        keys = pc.call_function("binary_join_element_wise", [keys, pa.array(sets, pa.string()), pa.scalar("\x1f")])
+    if {"text_a", "text_b", "score"} <= set(table.column_names):
+        scores = pc.fill_null(table.column("score").cast(pa.string()), "")
+        keys = pc.call_function("binary_join_element_wise", [keys, scores, pa.scalar("\x1f")])
     ordered = keys.take(pc.call_function("sort_indices", [keys], pc.SortOptions([("", "ascending")])))
     digest = hashlib.sha256()
     for value in ordered.to_pylist():

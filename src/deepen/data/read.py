@@ -55,6 +55,7 @@ class ReadOptions:
     columns: tuple[str, ...] = field(default=(), metadata={"help": "the columns to learn from; all if not given"})
     strict: bool = field(default=False, metadata={"help": "refuse what is otherwise a warning about labels"})
     targets_needed: bool = field(default=True, metadata={"internal": True})  # whether a missing target is a fault
+    singly: bool = field(default=False, metadata={"internal": True})  # whether each line of a text is a sample
 
 
 def read(what: str | Path, schema: Schema, options: ReadOptions | None = None) -> Dataset:
@@ -65,6 +66,7 @@ def read(what: str | Path, schema: Schema, options: ReadOptions | None = None) -
     """
     options = options or ReadOptions()
     path = Path(what)
+    options = replace(options, singly=options.singly or not options.targets_needed)  # to be answered, not learned
     dataset = _found(path, schema, options if schema.needs_target else replace(options, targets_needed=False))
     if options.hashes:
         dataset = verified(dataset, path, Path(options.hashes))
@@ -150,7 +152,9 @@ def _nothing_fits(path: Path, schema: Schema) -> str:
 
 
 def _thing(schema: Schema) -> str:
-    return "0 images" if any("image" in name for name in schema.readers) else "no data that this task reads was"
+    if any("image" in name for name in schema.readers):
+        return "0 images"
+    return "no text" if any("text" in name for name in schema.readers) else "no data that this task reads was"
 
 
 def _layouts(schema: Schema) -> str:

@@ -64,7 +64,7 @@ def found_column(columns: Sequence[str], asked: str, place: str) -> str:
         return folded[0]
     if asked.isdigit() and f"column{asked}" in own:
         return f"column{asked}"
-    hint = did_you_mean(asked, own) if nearest(asked, own) else f"; there is: {_listed(own)}."
+    hint = did_you_mean(asked, own) if nearest(asked, own) else f"; there is: {listed(own)}."
     raise _refusal("target-missing", place, f"there is no column {asked!r}{hint}")
 
 
@@ -77,7 +77,7 @@ def _guessed(own: list[str], place: str, faults: list[Fault]) -> str:
     if not own:
         raise _refusal("target-unknown", place, "there is no column to learn.")
     last = f"the last column is {own[-1]!r}" if not likely else f"{likely[0]!r} or {likely[1]!r}"
-    message = f"which column is to be learned is not known; pass --target NAME ({last}). There is: {_listed(own)}."
+    message = f"which column is to be learned is not known; pass --target NAME ({last}). There is: {listed(own)}."
     raise _refusal("target-unknown", place, message)
 
 
@@ -86,6 +86,7 @@ def _refusal(kind: str, place: str, message: str) -> DataError:
     return DataError(fault.sentence(), [fault])
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The names for a message, the first thirty of them."""
     rest = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

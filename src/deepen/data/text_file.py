@@ -49,8 +49,7 @@ def encoding_of(data: bytes, asked: str, place: str) -> str:
     Surrogates written as UTF-8 are let through as lone surrogates: they spoil their own row only, and the error handler
     to decode with is then "surrogatepass".
     """
-    marked = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
-    encoding = marked if asked.lower() in ("", "utf-8", "utf8", "utf-16") else asked
+    encoding = (marked(data) or "utf-8") if asked.lower() in ("", "utf-8", "utf8", "utf-16") else asked
     try:
         codecs.lookup(encoding)
     except LookupError as error:
@@ -60,6 +59,11 @@ def encoding_of(data: bytes, asked: str, place: str) -> str:
         raise refusal("encoding", place, message)
     _refuse_undecodable(data, encoding, place)
     return encoding
+
+
+def marked(data: bytes) -> str:
+    """The encoding that a byte-order mark at the start states, or "" if there is none."""
+    return next((name for mark, name in _MARKS if data.startswith(mark)), "")
 
 
 def errors_of(encoding: str) -> str:
