@@ -116,3 +116,15 @@ def test_a_state_of_before_is_read_as_mean():
     assert state["normalize"] == "mean"
     before = {name: value for name, value in state.items() if name != "normalize"}
     assert torch.equal(normalized(pixels, before), normalized(pixels, state))
+
+
+def test_a_graph_leaves_nothing_of_its_tracing_behind() -> None:
+    """The numbers of a normalization are kept from call to call; those that a tracer made would be no numbers."""
+    from deepen.prepare import image, image_graph
+
+    state = {"size": [5, 7], "channels": 1, "mean": [0.123], "std": [0.456], "normalize": "mean"}
+    pixels = image_graph.examples(state)["pixels"]
+    for _ in range(2):
+        graph = image_graph.ImageGraph(torch.nn.Identity(), state).eval()
+        program = torch.export.export(graph, (pixels,))
+        assert torch.equal(program.module()(pixels), image.normalized(pixels, state))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,17 @@ class NumberAnswer:
 
 def class_answers(logits: Tensor, labels: list[str], sources: Sequence[str], *, top: int) -> list[ClassAnswer]:
     """An answer per row of logits `[B, K]`; at most `top` classes in each, ties by the order of the labels."""
-    probabilities = torch.softmax(logits.float(), 1).cpu()
-    values, indices = probabilities.sort(dim=1, descending=True, stable=True)
+    return answers_of(logits.detach().float().softmax(1).cpu().numpy(), labels, sources, top=top)
+
+
+def answers_of(
+    probabilities: np.ndarray, labels: Sequence[str], sources: Sequence[str], *, top: int
+) -> list[ClassAnswer]:
+    """The same for probabilities `[B, K]`."""
+    indices = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    values = np.take_along_axis(probabilities, indices, axis=1)
     answers = []
-    for source, row, order in zip(sources, values[:, :top].tolist(), indices[:, :top].tolist(), strict=True):
-        ranked = tuple(ClassProbability(labels[k], p) for p, k in zip(row, order, strict=True))
+    for source, row, order in zip(sources, values.tolist(), indices.tolist(), strict=True):
+        ranked = tuple(ClassProbability(labels[int(k)], p) for p, k in zip(row, order, strict=True))
         answers.append(ClassAnswer(source, ranked[0].label, ranked[0].probability, ranked))
     return answers

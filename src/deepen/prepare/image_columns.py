@@ -1,18 +1,20 @@
-"""The images of a table's column, one after the other: headers or pixels, by workers or threads, in order."""
+"""The images of a table's column, one after the other: headers or pixels, by workers or threads, in order.
+
+Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
+from deepen.core.faults import Fault
 from deepen.prepare import image_guard
 from deepen.prepare.image_decode import Decoded, Header, Wanted, answer
 from deepen.prepare.image_faults import Unusable
@@ -21,11 +23,11 @@ from deepen.prepare.image_resize import resized
 THREADS = 4
 MOST_TOGETHER = 16  # images handed to a thread or worker at once
 BYTES_TOGETHER = 8 << 20
-GREY = (0.299, 0.587, 0.114)
+GREY = np.array((0.299, 0.587, 0.114), np.float32)
 MISSING = Unusable("image-missing", "has no image; give one or remove the row.")
 State = Mapping[str, Any]
 Image = str | bytes | None  # a path, the bytes of a file, or nothing
-Pixels = tuple[Tensor, tuple[tuple[str, str], ...]]  # [H, W, C] uint8, and (kind, message) of warnings
+Pixels = tuple[np.ndarray, tuple[tuple[str, str], ...]]  # [H, W, C] uint8, and (kind, message) of warnings
 
 
 def headers(column: pa.ChunkedArray, max_pixels: int) -> Iterator[tuple[Image, Header | Unusable]]:
@@ -41,7 +43,7 @@ def decoded(column: pa.ChunkedArray, state: State, max_pixels: int) -> Iterator[
     def fitted(found: Decoded) -> Pixels:
         pixels = resized(found.pixels, size, state["resize"], background)
         is_same = pixels.shape == found.pixels.shape  # then it may be memory that the next image takes
-        return pixels.clone() if is_same else pixels, found.warnings
+        return pixels.copy() if is_same else pixels, found.warnings
 
     yield from _each(values(column), wanted, fitted, size[0] * size[1] * state["channels"])
 
@@ -53,29 +55,47 @@ def values(column: pa.ChunkedArray) -> Iterator[Image]:
             yield value.as_py()
 
 
-def array(column: pa.ChunkedArray) -> Tensor:
+def filled(
+    table: pa.Table, state: State, split: str, faults: list[Fault], max_pixels: int, out: np.ndarray | None
+) -> np.ndarray:
+    """Decodes every image of a table into its row of `out`; the rows that are usable, [n] int64 ascending.
+
+    out      [N, H, W, C] uint8, or None where only the faults are wanted
+    faults   gets those that cannot be read, level sample, and warnings of those that can
+    """
+    sources = table.column("source")
+    kept = []
+    for row, (_, result) in enumerate(decoded(table.column("image"), state, max_pixels)):
+        if isinstance(result, Unusable):
+            faults.append(Fault(result.level, result.kind, sources[row].as_py(), str(result), split, row))
+            continue
+        kept.append(row)
+        faults.extend(Fault("warning", kind, sources[row].as_py(), message, split, row) for kind, message in result[1])
+        if out is not None:
+            out[row] = result[0]
+    return np.array(kept, np.int64)
+
+
+def array(column: pa.ChunkedArray) -> np.ndarray:
     """[N, H, W, C] uint8 over the column's own memory where it is one chunk."""
     height, width, channels = column.type.shape
     if len(column) == 0:
-        return torch.empty((0, height, width, channels), dtype=torch.uint8)
-    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns that Arrow's memory is read-only; nothing here writes to it
-        return torch.from_numpy(array.to_numpy_ndarray())
+        return np.empty((0, height, width, channels), np.uint8)
+    return (column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()).to_numpy_ndarray()
 
 
-def converted(pixels: Tensor, state: State) -> Tensor:
+def converted(pixels: np.ndarray, state: State) -> np.ndarray:
     """Arrays of another size or number of channels, as when a model answers about data of another kind."""
     have, want = pixels.shape[-1], state["channels"]
     if have == 4:
-        alpha = pixels[..., 3:].float() / 255
-        behind = torch.tensor(state["background"], dtype=torch.float32)
-        pixels = (pixels[..., :3] * alpha + behind * (1 - alpha)).round().to(torch.uint8)
+        alpha = pixels[..., 3:].astype(np.float32) / 255
+        behind = np.array(state["background"], np.float32)
+        pixels = (pixels[..., :3] * alpha + behind * (1 - alpha)).round().astype(np.uint8)
         have = 3
     if have == 3 and want == 1:
-        pixels = (pixels.float() @ torch.tensor(GREY))[..., None].round().to(torch.uint8)
+        pixels = (pixels.astype(np.float32) @ GREY)[..., None].round().astype(np.uint8)
     if have == 1 and want == 3:
-        pixels = pixels.expand(*pixels.shape[:-1], 3)
+        pixels = np.repeat(pixels, 3, axis=-1)
     return resized(pixels, state["size"], state["resize"], state["background"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.core.memory import available_bytes
 from deepen.prepare import cache
-from deepen.prepare.image_columns import State, array, converted, decoded
+from deepen.prepare.image_columns import State, array, converted, decoded, filled
 from deepen.prepare.image_decode import LARGEST_PIXELS
 from deepen.prepare.image_faults import Unusable
 
@@ -54,10 +55,10 @@ def encode(
     """
     column = table.column("image")
     if isinstance(column.type, pa.FixedShapeTensorType):
-        pixels = converted(array(column), state)
+        pixels = _tensor(converted(array(column), state))
         return EncodedImages(pixels, np.arange(table.num_rows))
     if table.num_rows * _image_bytes(state) > (_budget() if budget_bytes is None else budget_bytes):
-        kept = _decoded(table, state, split, faults, max_pixels, None)
+        kept = filled(table, state, split, faults, max_pixels, None)
         return EncodedImages(None, kept)
     name = (
         cache.name_of(table, {**_geometry(state), "max_pixels": max_pixels})
@@ -80,13 +81,13 @@ def pixels_of(column: pa.ChunkedArray, rows: np.ndarray, state: State, *, max_pi
     """
     images = column.take(pa.array(rows))
     if isinstance(column.type, pa.FixedShapeTensorType):
-        return converted(array(images), state)
+        return _tensor(converted(array(images), state))
     out = torch.empty((len(rows), *state["size"], state["channels"]), dtype=torch.uint8)
     for index, (image, result) in enumerate(decoded(images, state, max_pixels)):
         if isinstance(result, Unusable):
             place = image if isinstance(image, str) else f"row {rows[index]}"
             raise DataError(f"{place}: {result} It was readable when training began.")
-        out[index] = result[0]
+        out[index] = torch.from_numpy(result[0])
     return out
 
 
@@ -102,7 +103,7 @@ def each_image(table: pa.Table, state: State, *, max_pixels: int = LARGEST_PIXEL
         return
     for _, result in decoded(table.column("image"), state, max_pixels):
         if not isinstance(result, Unusable):
-            yield result[0]
+            yield torch.from_numpy(result[0])
 
 
 def some_pixels(
@@ -137,7 +138,7 @@ def _filled(
 ) -> EncodedImages:
     pixels = torch.empty((table.num_rows, *state["size"], state["channels"]), dtype=torch.uint8)
     found: list[Fault] = []
-    kept = _decoded(table, state, split, found, max_pixels, pixels)
+    kept = filled(table, state, split, found, max_pixels, pixels.numpy())
     if len(kept) < table.num_rows:
         pixels = pixels[torch.from_numpy(kept)]
     if name and not any(fault.level == "error" for fault in found):
@@ -146,21 +147,11 @@ def _filled(
     return EncodedImages(pixels, kept)
 
 
-def _decoded(
-    table: pa.Table, state: State, split: str, faults: list[Fault], max_pixels: int, out: Tensor | None
-) -> np.ndarray:
-    """Decodes every image into its row of `out`; the rows that are usable."""
-    sources = table.column("source")
-    kept = []
-    for row, (_, result) in enumerate(decoded(table.column("image"), state, max_pixels)):
-        if isinstance(result, Unusable):
-            faults.append(Fault(result.level, result.kind, sources[row].as_py(), str(result), split, row))
-            continue
-        kept.append(row)
-        faults.extend(Fault("warning", kind, sources[row].as_py(), message, split, row) for kind, message in result[1])
-        if out is not None:
-            out[row] = result[0]
-    return np.array(kept, np.int64)
+def _tensor(pixels: np.ndarray) -> Tensor:
+    """The same memory, which may be Arrow's own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that Arrow's memory is read-only; nothing here writes to it
+        return torch.from_numpy(pixels)
 
 
 def _geometry(state: State) -> dict[str, Any]:

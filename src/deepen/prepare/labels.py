@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from deepen.core.class_names import NUMBER, in_order, merged
 from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.core.names import nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RARE = 2
 TIMES_LARGER = 20
@@ -52,6 +54,16 @@ def learn(table: pa.Table, column: str, *, faults: list[Fault], given: Sequence[
 def encode(
     table: pa.Table, column: str, names: Sequence[str], split: str, faults: list[Fault], *, given: bool = False
 ) -> tuple[Tensor, np.ndarray]:
+    """Each row's class number as a tensor, and which rows have one: see `codes`."""
+    import torch
+
+    found, kept = codes(table, column, names, split, faults, given=given)
+    return torch.from_numpy(found), kept
+
+
+def codes(
+    table: pa.Table, column: str, names: Sequence[str], split: str, faults: list[Fault], *, given: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Each row's class number, and which rows have one.
 
     given    whether the names were given, so that any other label is an error; otherwise a label that was never in
@@ -65,7 +77,7 @@ def encode(
     for row in np.flatnonzero(rows < 0).tolist():
         faults.append(_unknown(texts[indices[row]], table.column("source")[row].as_py(), names, split, row, given))
     kept = np.flatnonzero(rows >= 0)
-    return torch.from_numpy(rows[kept]), kept
+    return rows[kept], kept
 
 
 def _coded(table: pa.Table, column: str) -> tuple[np.ndarray, list[str | None]]:

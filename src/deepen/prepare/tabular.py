@@ -97,10 +97,25 @@ def encode(
     left out are rows with a cell that cannot be read in its column (level sample). Unknown categories are counted in a
     note, columns that training did not have in a warning. Raises DataError if a column is missing.
     """
+    numbers, categories, kept = values_of(table, state, split, faults)
+    columns = [scaled(numbers[:, place], each) for place, each in enumerate(inputs_of(state))]
+    inputs = np.concatenate([np.zeros((len(kept), 0), np.float32), *columns], axis=1)
+    if "whitening" in state:
+        inputs = whitened(inputs, measures_of(state), state["whitening"])
+    return inputs, categories, kept
+
+
+def values_of(
+    table: pa.Table, state: dict[str, Any], split: str, faults: list[Fault]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `encode` scales: numbers as they stand in the table, [M, R] float64 in the order of `inputs_of`.
+
+    A missing number is NaN. Categories, kept rows and faults are those of `encode`.
+    """
     _refuse_missing_columns(table, state)
     _warn_of_extra_columns(table, state, faults)
     is_bad = np.zeros(table.num_rows, dtype=bool)
-    numbers, categories = [np.zeros((table.num_rows, 0), np.float32)], [np.zeros((table.num_rows, 0), np.int64)]
+    numbers, categories = [np.zeros((table.num_rows, 0))], [np.zeros((table.num_rows, 0), np.int64)]
     for column in state["columns"]:
         cells = cells_of(table.column(column["name"]))
         if cells is None:
@@ -114,25 +129,25 @@ def encode(
         values, bad = _values(cells, column)
         _add_bad_cells(table, column, cells, bad & ~is_bad, split, faults)
         is_bad |= bad
-        numbers.extend(scaled(values[:, i], each) for i, each in enumerate(column["inputs"]) if each is not None)
+        numbers.extend(values[:, [i]] for i, each in enumerate(column["inputs"]) if each is not None)
     kept = np.flatnonzero(~is_bad)
-    inputs = np.concatenate(numbers, axis=1)[kept]
-    if "whitening" in state:
-        inputs = whitened(inputs, measures_of(state), state["whitening"])
-    return inputs, np.concatenate(categories, axis=1)[kept], kept
+    return np.concatenate(numbers, axis=1)[kept], np.concatenate(categories, axis=1)[kept], kept
 
 
 def shape_of(state: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
     """How many number inputs there are, and how many categories each category column has, the unknown one included."""
-    inputs = [each for column in state["columns"] for each in column.get("inputs", ()) if each is not None]
     levels = tuple(len(column["levels"]) + 1 for column in state["columns"] if column["kind"] == "category")
-    return sum(map(width_of, inputs)), levels
+    return sum(map(width_of, inputs_of(state))), levels
+
+
+def inputs_of(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """How each number is scaled, in order; a date is several numbers."""
+    return [each for column in state["columns"] for each in column.get("inputs", ()) if each is not None]
 
 
 def measures_of(state: dict[str, Any]) -> np.ndarray:
     """[F] bool: which number inputs are a column's value, and not the sign that it is missing."""
-    inputs = [each for column in state["columns"] for each in column.get("inputs", ()) if each is not None]
-    return np.array([place == 0 for each in inputs for place in range(width_of(each))], dtype=bool)
+    return np.array([place == 0 for each in inputs_of(state) for place in range(width_of(each))], dtype=bool)
 
 
 def features_of(table: pa.Table, target: str) -> list[str]:
