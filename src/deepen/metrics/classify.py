@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from deepen.core.figures import Curves, Figure, Gallery, Matrix, Rows, Sample
 from deepen.metrics.binary import average_precision, precision_recall_points, roc_auc, roc_points
@@ -21,6 +20,9 @@ from deepen.metrics.confusion import (
 )
 from deepen.metrics.resample import Interval, binomial_interval, bootstrap_counts, bootstrap_mean
 from deepen.metrics.rows import ROWS, PerRow, RowEntries
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NUM_BINS = 15
 NUM_WORST = 12
@@ -62,6 +64,8 @@ class Classification:
 
     def add(self, logits: Tensor, targets: Tensor, rows: np.ndarray) -> None:
         """Adds a batch: logits [B, K] float, targets [B] int64, rows [B]. Waits for no device."""
+        import torch
+
         assert logits.shape[1] == self.num_classes, f"logits {tuple(logits.shape)} for {self.num_classes} classes"
         log_p = torch.log_softmax(logits.detach().to(torch.promote_types(logits.dtype, torch.float32)), dim=1)
         confidence, answers = log_p.max(dim=1)  # [B], [B]
@@ -75,6 +79,24 @@ class Classification:
             "confidences": confidence.exp(),
             "places": ahead.sum(dim=1),  # how many classes stand before the truth
             "margins": log_p[:, -1] - log_p[:, 0],  # log odds of class 1 where there are two
+        }
+        self._entries.add(rows, entries)
+
+    def add_arrays(self, logits: np.ndarray, targets: np.ndarray, rows: np.ndarray) -> None:
+        """The same as `add` for arrays, without torch."""
+        wide = logits.astype(np.promote_types(logits.dtype, np.float32))
+        shifted = wide - wide.max(1, keepdims=True)
+        log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+        of_truth = np.take_along_axis(log_p, targets.clip(0, self.num_classes - 1)[:, None], axis=1)  # [B, 1]
+        classes = np.arange(self.num_classes)
+        ahead = (log_p > of_truth) | ((log_p == of_truth) & (classes < targets[:, None]))  # [B, K]
+        entries = {
+            "targets": targets,
+            "answers": log_p.argmax(1),
+            "losses": -of_truth[:, 0],
+            "confidences": np.exp(log_p.max(1)),
+            "places": ahead.sum(1),
+            "margins": log_p[:, -1] - log_p[:, 0],
         }
         self._entries.add(rows, entries)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from torch import Tensor
 
 from deepen.core import rng
 from deepen.core.figures import Bars, Figure, Gallery, Points, Rows, Sample
 from deepen.core.units import round_step
 from deepen.metrics.resample import Interval, bootstrap_mean
 from deepen.metrics.rows import ROWS, PerRow, RowEntries
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NUM_WORST = 12
 NUM_POINTS = 2000
@@ -42,7 +44,7 @@ class Regression:
         self.scale = scale
         self._entries = RowEntries("predictions", "targets")
 
-    def add(self, predictions: Tensor, targets: Tensor, rows: np.ndarray) -> None:
+    def add(self, predictions: Tensor | np.ndarray, targets: Tensor | np.ndarray, rows: np.ndarray) -> None:
         """Adds a batch: predictions [B] and targets [B] float, rows [B]. Waits for no device."""
         self._entries.add(rows, {"predictions": predictions, "targets": targets})
 
