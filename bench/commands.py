@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import Literal
 
+TEXTS, PAIRS = "text-classification", "text-pair-classification"
+
 
 @dataclass(frozen=True)
 class Command:
@@ -64,6 +66,24 @@ COMMANDS = (
         better="lower",
         aim=0.125,
     ),
+    Command("reviews", TEXTS, "rt_polarity", ("--folds", "10"), "accuracy", aim=0.761),
+    Command("reviews-fasttext", TEXTS, "rt_polarity", ("--model", "fasttext", "--folds", "10"), "accuracy"),
+    Command("questions", TEXTS, "trec", (), "accuracy", aim=0.91),
+    Command("news", TEXTS, "ag_news", ("--folds", "5"), "accuracy"),
+    Command("news-fasttext", TEXTS, "ag_news", ("--model", "fasttext", "--folds", "5"), "accuracy"),
+    Command("titles-characters", TEXTS, "thucnews_titles", ("--text.level", "character"), "accuracy"),
+    Command("titles-words", TEXTS, "thucnews_titles", (), "accuracy"),
+    Command(
+        "titles-fasttext-characters",
+        TEXTS,
+        "thucnews_titles",
+        ("--model", "fasttext", "--text.level", "character"),
+        "accuracy",
+    ),
+    Command("titles-fasttext-words", TEXTS, "thucnews_titles", ("--model", "fasttext"), "accuracy"),
+    Command("inference", PAIRS, "sick", (), "accuracy", aim=0.799),
+    Command("inference-bilstm", PAIRS, "sick", ("--model", "bilstm-matching"), "accuracy"),
+    Command("relatedness", PAIRS, "sick", ("--target", "score"), "pearson"),
 )
 
 

@@ -1,4 +1,4 @@
-"""All cases about files, images, labels and splits; tables and run folders have files of their own."""
+"""All cases about files, images, labels and splits; tables, texts and run folders have files of their own."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from deepen.core.figures import Bars, Curves, Figure, Gallery, Matrix, Points, Rows, Sample
+from deepen.core.figures import Bars, Curves, Figure, Gallery, MarkedText, Matrix, Points, Rows, Sample
 from deepen.report.content import ReportContent
 
 HOSTILE = [
@@ -58,6 +58,7 @@ def figures(names: list[str]) -> list[Figure]:
             a, names, [float(i) - 2 for i in range(size)], b, spread=[(i - 3.0, i - 1.0) for i in range(size)], note=a
         ),
         Gallery(b, samples, note=b),
+        MarkedText(a, names, [index / size - 0.5 for index in range(size)], note=b),
     ]
 
 

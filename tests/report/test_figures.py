@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from deepen.core.figures import Bars, Curves, Figure, Gallery, Matrix, Points, Rows, Sample
+from deepen.core.figures import Bars, Curves, Figure, Gallery, MarkedText, Matrix, Points, Rows, Sample
 from deepen.report.figures import draw, matrix, table
 from tests.report.contents import HOSTILE, figures, png
 
@@ -103,3 +103,13 @@ def test_groups_of_points_have_a_legend_and_plain_points_none():
     assert grouped.count('class="mark"') == 2 and "&lt;b&gt;" in grouped
     assert Tags(grouped).tags <= ALLOWED
     assert "legend" not in draw(Points("t", "x", "y", [(0, 1)]))
+
+
+def test_parts_of_a_text_are_coloured_by_their_weights_and_say_them():
+    parts = ["not", "<b>good</b>", "\n", "at", "all", ""]
+    drawn = draw(MarkedText("t", parts, [-1.0, 0.81, 0.2, 0.1, float("nan"), 0.3]))
+    assert '<span class="h5" title="-1.0000"><bdi>not</bdi></span> <span class="m4" title="0.8100">' in drawn
+    assert "<bdi>&lt;b&gt;good&lt;/b&gt;</bdi>" in drawn and 'class="m1" title="0.2000"><bdi>\\n</bdi>' in drawn
+    assert drawn.count('class="none"') == 2 and "<bdi>\xa0</bdi>" in drawn
+    together = draw(MarkedText("t", list("你好"), [1.0, -0.5], joiner=""))
+    assert "</span><span" in together and 'class="h2"' in together and 'class="wide markedtext"' in together

@@ -102,3 +102,10 @@ def test_a_point_that_is_not_finite_leaves_its_group_whole():
     figure = Points("t", "x", "y", [(0.0, 1.0), (math.nan, 2.0), (3.0, 1.0)], groups=["b", "a", "a"])
     drawn = ElementTree.fromstring(points(figure))
     assert [len(list(g)) for g in drawn.iter("g") if str(g.get("class")).startswith("group")] == [1, 1]
+
+
+def test_named_points_are_named_where_there_is_room_the_earlier_ones_first():
+    places = [(0.0, 0.0), (0.0, 0.0), (5.0, 5.0), (math.nan, 1.0), (10.0, 0.0)]
+    drawn = points(Points("t", "x", "y", places, names=["first", "hidden", "<b>", "nowhere", "at the very edge"]))
+    assert ">first</text>" in drawn and "&lt;b&gt;</text>" in drawn
+    assert not any(name in drawn for name in ("hidden", "nowhere", "<b>", "at the very"))

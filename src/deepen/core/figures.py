@@ -23,7 +23,10 @@ class Curves:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Counts by row and column, such as a confusion matrix. `values[i][j]`: truth i, answered j."""
+    """Counts by row and column, such as a confusion matrix. `values[i][j]`: truth i, answered j.
+
+    signed  values are no counts but weights: coloured by their sign and their share of the largest of all
+    """
 
     title: str
     row_names: list[str]
@@ -32,6 +35,7 @@ class Matrix:
     row_label: str = "truth"
     column_label: str = "answer"
     note: str = ""
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,10 @@ class Bars:
 
 @dataclass(frozen=True)
 class Points:
-    """A scatter of (x, y), such as answer against truth; `groups` names the group of each point where there are any."""
+    """A scatter of (x, y), such as answer against truth; `groups` names the group of each point where there are any.
+
+    names  of the points, such as words on a map: each stands beside its point if there is room, the earlier ones first
+    """
 
     title: str
     x_label: str
@@ -57,6 +64,7 @@ class Points:
     diagonal: bool = False
     note: str = ""
     groups: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -87,4 +95,18 @@ class Gallery:
     note: str = ""
 
 
-Figure = Curves | Matrix | Bars | Points | Rows | Gallery
+@dataclass(frozen=True)
+class MarkedText:
+    """A text cut into parts, each with a weight in [-1, 1] that colours it: one colour for, another against.
+
+    joiner  what stands between the parts
+    """
+
+    title: str
+    parts: list[str]
+    weights: list[float]
+    note: str = ""
+    joiner: str = " "
+
+
+Figure = Curves | Matrix | Bars | Points | Rows | Gallery | MarkedText

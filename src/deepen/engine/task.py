@@ -10,12 +10,13 @@ and may offer
     unread(options) -> tuple of names       engine options, or prefixes such as "optimizer.", that this training reads
                                             not: stating one is refused
     files(state) -> {name: JSON-able}       further files for the run folder, for others to read
+    FORMATS = {ending: answers -> text}     further formats in which `predict --out` can write its answers
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -35,6 +36,7 @@ from deepen.ops.decoding_options import DecodingOptions
 from deepen.ops.losses import Loss
 from deepen.parallel.ranks import Ranks
 from deepen.prepare.encoded import Batch, Draws, Encoded
+from deepen.prepare.fields import Field
 
 if TYPE_CHECKING:
     from deepen.engine.fit import Fitted
@@ -181,6 +183,19 @@ class FittingItself(Task, Protocol):
 
 
 @runtime_checkable
+class Deciding(Task, Protocol):
+    """A task that settles something by the validation samples once training has ended, such as a threshold."""
+
+    def decide(self, metrics: Any) -> None:
+        """Settles it by the trained network's metrics on validation; these metrics, too, go by it from then on.
+
+        A pure function of them. What is settled stands in the state that the task was made of, which is then written
+        into the run folder again. It is settled after the weights: what chooses the best must not hang on it.
+        """
+        ...
+
+
+@runtime_checkable
 class Generates(Task, Protocol):
     """A task whose network goes on from a beginning."""
 
@@ -189,6 +204,15 @@ class Generates(Task, Protocol):
 
         Each draw is a function of the options' seed and its place. The model is left in evaluation mode.
         """
+        ...
+
+
+@runtime_checkable
+class Asks(Task, Protocol):
+    """A task that says what a sample consists of, where its schema's input columns do not say enough."""
+
+    def fields(self) -> list[Field]:
+        """The columns that a sample to be answered needs, in the order in which one would ask for them."""
         ...
 
 
@@ -230,6 +254,40 @@ class SharedOutputs(Task, Protocol):
 
     def answer_outputs(self, outputs: Tensor, batch: Batch, sources: Sequence[str]) -> list[Any]:
         """One frozen, JSON-able dataclass per row of the outputs; the first field is `source`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network with all that must stand in a file beside it, so that the file alone can answer.
+
+    network      in evaluation mode; reads the tensors of `inputs` in their order and gives one tensor, the outputs
+    inputs       by name an example of two samples, each [2, ...], as the preparation without torch makes them
+    free         by name which dimensions may differ from call to call, and what they are called: {0: "batch"}
+    preparation  JSON-able: `kind`, a file `runtime/prepare_KIND.py`, and what that needs to make the inputs
+    answer       JSON-able: `kind`, a file `runtime/answer_KIND.py`, and what that needs to turn outputs into answers
+    most         by the name of a free dimension the largest size that the network takes, where there is one
+    outputs      (model, a batch of the task) -> the same outputs by the run's own way, which a file is checked against
+    """
+
+    network: nn.Module
+    inputs: Mapping[str, Tensor]
+    free: Mapping[str, Mapping[int, str]]
+    preparation: Mapping[str, Any]
+    answer: Mapping[str, Any]
+    outputs: Callable[[nn.Module, Batch], Tensor]
+    most: Mapping[str, int] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Exports(Task, Protocol):
+    """A task whose networks can leave as a file that answers without PyTorch."""
+
+    def exported(self, model: nn.Module) -> Exported:
+        """The network with as much of the preparation as a graph holds exactly. Shares the model's parameters.
+
+        Raises OptionError where these options, or this network, cannot be exported, saying why.
+        """
         ...
 
 

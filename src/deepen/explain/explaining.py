@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from deepen.engine.task import SharedOutputs
+    from deepen.engine.task import Task
     from deepen.prepare.encoded import Encoded
 
 Needs = Literal["network", "samples", "table"]
@@ -89,7 +89,7 @@ class Request:
     progress    told now and then what part of the method is done, 0 to 1
     """
 
-    task: SharedOutputs
+    task: Task
     model: nn.Module
     device: torch.device
     encoded: Encoded

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 from markupsafe import Markup
 
-from deepen.core.figures import Bars, Curves, Figure, Gallery, Matrix, Points, Rows, Sample
+from deepen.core.figures import Bars, Curves, Figure, Gallery, MarkedText, Matrix, Points, Rows, Sample
 from deepen.report import svg
 from deepen.report.wording import MISSING, number, visible, visible_lines
 
@@ -17,6 +18,7 @@ TABLE_CLASSES = 20  # a matrix up to this size is a table with its counts, beyon
 LONG_TABLE = 20
 SHORT_NAME = 3  # columns with names up to this length are not turned on their side
 CELL_LENGTH = 120
+MARK_LEVELS = 5  # strengths of colour behind a part of a text
 PIXEL_ART = 64  # pictures up to this size are enlarged without smoothing
 
 _BDI = Markup("<bdi>{}</bdi>")
@@ -50,6 +52,8 @@ def _body(figure: Figure, mark: tuple[float, float] | None, from_zero: bool) -> 
         return bars(figure)
     if isinstance(figure, Rows):
         return _scrolled(table(figure), figure.title, long=len(figure.rows) > LONG_TABLE)
+    if isinstance(figure, MarkedText):
+        return marked(figure)
     return gallery(figure)
 
 
@@ -104,6 +108,18 @@ def bars(figure: Bars) -> Markup:
         '<th scope="col">{}</th></tr></thead><tbody>{}</tbody></table>'
     )
     return text.format(visible(figure.title), visible(figure.label), _NONE.join(rows))
+
+
+def marked(figure: MarkedText) -> Markup:
+    """The parts of a text on grounds whose strength is the weight, which is also said; orange is for, blue against."""
+    parts = []
+    for part, weight in zip(figure.parts, figure.weights, strict=True):
+        level = math.ceil(min(1.0, abs(weight)) * MARK_LEVELS - 0.5) if math.isfinite(weight) else 0
+        style = f"{'m' if weight > 0 else 'h'}{level}" if level else "none"
+        words = visible(part, limit=CELL_LENGTH) or "\N{NO-BREAK SPACE}"
+        span = Markup('<span class="{}" title="{}"><bdi>{}</bdi></span>')
+        parts.append(span.format(style, number(float(weight)), words))
+    return Markup('<p class="parts" dir="auto">{}</p>').format(Markup(figure.joiner and " ").join(parts))
 
 
 def gallery(figure: Gallery) -> Markup:
@@ -181,4 +197,4 @@ def _width(figure: Figure) -> str:
     if isinstance(figure, Rows):
         longest = max((len(str(row[0])) for row in figure.rows), default=0)
         return "wide" if len(figure.columns) > 5 else "half" if len(figure.columns) * 6 + longest > 48 else "narrow"
-    return "wide" if isinstance(figure, Gallery) else "narrow"
+    return "wide" if isinstance(figure, (Gallery, MarkedText)) else "narrow"

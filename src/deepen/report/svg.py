@@ -20,6 +20,7 @@ WIDTH, HEIGHT = 360, 236
 LEFT, RIGHT, TOP, BOTTOM = 50, 14, 22, 36
 MOST_POINTS = 400
 MOST_DOTS = 24
+MOST_LETTERS, LETTER = 16, 5.4  # of a point's name, and the width of one
 NUM_STROKES = 6  # the style sheet's lines s0 to s5
 
 _SVG = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" class="chart">{}</svg>')
@@ -103,6 +104,7 @@ def points(figure: Points) -> Markup:
         dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.2"/>')
         dots = Markup("").join(dot.format(x.at(a), y.at(b)) for a, b in finite)
         parts.append(Markup('<g class="dots">{}</g>').format(dots))
+    parts += _named(figure, x, y) if figure.names else []
     axes = f"{visible(figure.y_label)} against {visible(figure.x_label)}"
     among = f" in {len(set(figure.groups))} groups" if figure.groups else ""
     said = f"{visible(figure.title)}: {len(finite):,} points of {axes}{among}"
@@ -140,7 +142,7 @@ def heat_map(figure: Matrix) -> Markup:
     for j, name in enumerate(figure.column_names):
         parts.append(turned.format(left + (j + 0.5) * cell + 3, top - 5, short(name, 18)))
     axes = f"{visible(figure.row_label)} and {visible(figure.column_label)}"
-    said = f"{visible(figure.title)}: {rows} by {columns} counts of {axes}"
+    said = f"{visible(figure.title)}: {rows} by {columns} {'values' if figure.signed else 'counts'} of {axes}"
     svg = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" width="{:.0f}" role="img" aria-label="{}" class="heat">{}</svg>')
     return svg.format(width, height, width, said, Markup("").join(parts))
 
@@ -148,9 +150,15 @@ def heat_map(figure: Matrix) -> Markup:
 def cell_styles(figure: Matrix, row: int) -> list[str]:
     """A class of the style sheet for each cell of a row: h1..h8 on the diagonal of like names, m1..m8 elsewhere.
 
-    The colour follows the square root of the cell's share of its row, so that rare mistakes can be seen at all.
+    The colour follows the square root of the cell's share of its row, so that rare mistakes can be seen at all. Of
+    signed values it is m above 0 and h below, and follows the cell's share of the largest of all.
     """
     values = figure.values[row]
+    if figure.signed:
+        largest = max((abs(value) for line in figure.values for value in line), default=0.0) or 1.0
+        shares = [round(8 * abs(value) / largest) for value in values]
+        pairs = zip(values, shares, strict=True)
+        return [f"{'m' if value > 0 else 'h'}{share}" if share else "" for value, share in pairs]
     total = sum(abs(value) for value in values) or 1.0
     levels = [math.ceil(8 * math.sqrt(abs(value) / total)) for value in values]
     same = figure.row_names == figure.column_names
@@ -169,6 +177,21 @@ def _grouped(figure: Points, x: Axis, y: Axis) -> list[Markup]:
     for index, name in enumerate(group_names(figure)):
         own = [point for point, group in zip(figure.points, figure.groups, strict=True) if group == name]
         drawn.append(_marks(index, [(x.at(a), y.at(b)) for a, b in own if _is_finite((a, b))]))
+    return drawn
+
+
+def _named(figure: Points, x: Axis, y: Axis) -> list[Markup]:
+    """The names of points beside them, each where no earlier name stands and none would be cut off."""
+    drawn, taken = [], []
+    for (a, b), name in zip(figure.points, figure.names, strict=True):
+        said = short(name, MOST_LETTERS)
+        if not said or not _is_finite((a, b)):
+            continue
+        left, middle = x.at(a) + 4, y.at(b)
+        right, top, bottom = left + LETTER * len(said), middle - 5, middle + 5
+        if right <= WIDTH and all(right < a1 or a2 < left or bottom < b1 or b2 < top for a1, a2, b1, b2 in taken):
+            taken.append((left, right, top, bottom))
+            drawn.append(_TEXT.format(left, middle + 3, "small", said))
     return drawn
 
 

@@ -28,7 +28,7 @@ from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
 from deepen.data.target import mark_target, target_of
 from deepen.engine.features import features_of
-from deepen.engine.task import Tiny
+from deepen.engine.task import Asks, Tiny
 from deepen.metrics.clusters import Clusters, contingency, silhouette
 from deepen.nn.shapes import TableShape
 from deepen.ops.lloyd import best_partition
@@ -36,6 +36,7 @@ from deepen.ops.losses import Loss
 from deepen.ops.projection import neighbour_map, principal_map
 from deepen.prepare import image, labels, tabular, vectors
 from deepen.prepare.encoded import Batch, Draws, Encoded
+from deepen.prepare.fields import Field, of_columns, of_images, of_table
 from deepen.prepare.tabular import ColumnOptions
 
 CONTRACT = "vector clusterer"
@@ -208,6 +209,16 @@ class Task:
             ClusterAnswer(source, first, near, second, far)
             for source, (first, second), (near, far) in zip(sources, order, distances, strict=True)
         ]
+
+    def fields(self) -> list[Field]:
+        """A picture, the columns that were learned from, or what the run whose features are clustered asks for."""
+        if self._inner is None:
+            of_pictures = self._inputs["kind"] == "images"
+            return of_images(self._inputs["image"]) if of_pictures else of_table(self._inputs["table"])
+        if isinstance(self._inner, Asks):
+            return self._inner.fields()
+        inner = importlib.import_module(names.task(self._inputs["task"]).module).schema(self._inner.options)
+        return of_columns(inner.inputs, inner.readers)
 
     def figures(self, metrics: Clusters, encoded: Encoded) -> list[Figure]:
         """Sizes, agreement with labels, maps, typical samples, and how the number was chosen."""

@@ -16,7 +16,7 @@ from deepen.core import names, rng
 from deepen.core.faults import Fault
 from deepen.core.figures import Figure, Sample
 from deepen.data.dataset import Dataset, Schema, content_key
-from deepen.engine.task import Terms, Tiny
+from deepen.engine.task import Exported, Terms, Tiny
 from deepen.explain.images import ImageExplainer
 from deepen.metrics.classify import Classification, figures_of
 from deepen.nn.contracts import CONTRACTS
@@ -27,9 +27,10 @@ from deepen.ops.auxiliary import with_auxiliary
 from deepen.ops.combine import mean_class_logits
 from deepen.ops.losses import Loss, cross_entropy_sum
 from deepen.ops.mixing import IMAGE_DRAWS, mixed_cross_entropy_sum, mixed_images, partner_rows
-from deepen.prepare import image, labels, mirror
+from deepen.prepare import image, image_graph, labels, mirror
 from deepen.prepare.answers import ClassAnswer, class_answers
 from deepen.prepare.encoded import Batch, Draws, Encoded
+from deepen.prepare.fields import Field, of_images
 
 CONTRACT = "image classifier"
 TINY_SIDE = 11
@@ -250,6 +251,33 @@ class Task:
     def figures(self, metrics: Classification, encoded: Encoded) -> list[Figure]:
         """Confusion, per-class figures, calibration, and the worst mistakes with their pictures."""
         return figures_of(metrics, self.labels, lambda row: self._sample(encoded, row))
+
+    def exported(self, model: nn.Module) -> Exported:
+        """Logits from decoded pixels of the learned size; the normalization is in the graph."""
+        answer = {
+            "kind": "classes",
+            "labels": self.labels,
+            "target": "label",
+            "given": self._given,
+            "top": self.options.top,
+        }
+        preparation = {
+            "kind": "image",
+            "image": image_graph.without_normalization(self.image),
+            "max_pixels": int(self.options.max_megapixels * 1e6),
+        }
+        return Exported(
+            network=image_graph.ImageGraph(model, self.image).eval(),
+            inputs=image_graph.examples(self.image),
+            free={"pixels": {0: "batch"}},
+            preparation=preparation,
+            answer=answer,
+            outputs=self.outputs,
+        )
+
+    def fields(self) -> list[Field]:
+        """A picture."""
+        return of_images(self.image)
 
     def explainer(self) -> ImageExplainer:
         """Explains what in the picture an answer comes from."""

@@ -30,6 +30,7 @@ from deepen.ops.losses import Loss
 from deepen.ops.projection import neighbour_map, principal_components, principal_map, total_variance
 from deepen.prepare import image, labels
 from deepen.prepare.encoded import Batch, Draws, Encoded
+from deepen.prepare.fields import Field, of_images
 
 CONTRACT = "image autoencoder"
 NO_LABEL = -1
@@ -228,6 +229,10 @@ class Task:
         errors = _squared(decoded - batch["pixels"]).tolist()
         rows = zip(sources, codes.float().tolist(), errors, strict=True)
         return [FeatureAnswer(source, tuple(code), error) for source, code, error in rows]
+
+    def fields(self) -> list[Field]:
+        """A picture."""
+        return of_images(self.image)
 
     def figures(self, metrics: Reconstruction, encoded: Encoded) -> list[Figure]:
         """Beside the principal components, originals with reconstructions, maps, samples and interpolations."""

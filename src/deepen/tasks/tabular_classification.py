@@ -21,7 +21,7 @@ from deepen.core.figures import Figure, Sample
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
 from deepen.data.target import group_of, mark_target, target_of
-from deepen.engine.task import Terms, Tiny
+from deepen.engine.task import Exported, Terms, Tiny
 from deepen.explain.tables import TableExplainer
 from deepen.metrics.classify import Classification, figures_of
 from deepen.nn.contracts import CONTRACTS
@@ -31,9 +31,10 @@ from deepen.ops.combine import mean_class_logits
 from deepen.ops.losses import Loss, cross_entropy_sum
 from deepen.ops.members import flat_members
 from deepen.ops.mixing import mixed_cross_entropy_sum, mixed_rows, partner_rows
-from deepen.prepare import labels, tabular
+from deepen.prepare import labels, table_graph, tabular
 from deepen.prepare.answers import ClassAnswer, class_answers
 from deepen.prepare.encoded import Batch, Draws, Encoded
+from deepen.prepare.fields import Field, of_table
 from deepen.prepare.table_target import look_at_classes, target_cells, with_classes
 from deepen.prepare.tabular import ColumnOptions
 
@@ -198,6 +199,30 @@ class Task:
     def figures(self, metrics: Classification, encoded: Encoded) -> list[Figure]:
         """Confusion, per-class figures, calibration, and the worst mistakes with their rows."""
         return figures_of(metrics, self.labels, lambda row: _sample(encoded, row))
+
+    def exported(self, model: nn.Module) -> Exported:
+        """Logits from numbers as they stand in the table and categories; the scaling is in the graph."""
+        inputs = table_graph.examples(self.state)
+        answer = {
+            "kind": "classes",
+            "labels": self.labels,
+            "target": self.state["target"],
+            "given": bool(self.state["labels_given"]),
+            "top": self.options.top,
+            "cells": True,
+        }
+        return Exported(
+            network=table_graph.TableGraph(model, self.state).eval(),
+            inputs=inputs,
+            free={name: {0: "batch"} for name in inputs},
+            preparation={"kind": "table", "table": table_graph.without_scaling(self.state)},
+            answer=answer,
+            outputs=self.outputs,
+        )
+
+    def fields(self) -> list[Field]:
+        """The columns that were learned from."""
+        return of_table(self.state)
 
     def explainer(self) -> TableExplainer:
         """Explains which columns an answer comes from."""

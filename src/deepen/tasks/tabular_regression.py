@@ -23,7 +23,7 @@ from deepen.core.figures import Figure, Sample
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
 from deepen.data.target import group_of, mark_target, target_of
-from deepen.engine.task import Terms, Tiny
+from deepen.engine.task import Exported, Terms, Tiny
 from deepen.explain.tables import TableExplainer
 from deepen.metrics.regress import Regression, figures_of
 from deepen.nn.contracts import CONTRACTS
@@ -33,9 +33,10 @@ from deepen.ops.combine import mean_values
 from deepen.ops.losses import Loss, huber_sum, squared_error_sum
 from deepen.ops.members import flat_members
 from deepen.ops.mixing import mixed_rows, mixup, partner_rows
-from deepen.prepare import tabular
+from deepen.prepare import table_graph, tabular
 from deepen.prepare.answers import NumberAnswer
 from deepen.prepare.encoded import Batch, Draws, Encoded
+from deepen.prepare.fields import Field, of_table
 from deepen.prepare.table_target import (
     known_numbers,
     learn_number_scale,
@@ -185,8 +186,11 @@ class Task:
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
         """The answers on the target's own scale, [B] float64."""
-        outputs = model(batch["numbers"], batch["categories"])[:, 0]
-        values = outputs.double() * self.scale["deviation"] + self.scale["mean"]
+        return self._in_unit(model(batch["numbers"], batch["categories"]))
+
+    def _in_unit(self, raw: Tensor) -> Tensor:
+        """[B, 1] in deviations -> [B] float64"""
+        values = raw[:, 0].double() * self.scale["deviation"] + self.scale["mean"]
         return values.exp() if self.scale["log"] else values
 
     def combine(self, outputs: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
@@ -204,6 +208,23 @@ class Task:
     def figures(self, metrics: Regression, encoded: Encoded) -> list[Figure]:
         """Answer against truth, errors, and the worst mistakes with their rows."""
         return figures_of(metrics, name=self.state["target"], samples=lambda row: _sample(encoded, row))
+
+    def exported(self, model: nn.Module) -> Exported:
+        """Numbers in the target's unit, float64, from numbers as they stand in the table and categories."""
+        inputs = table_graph.examples(self.state)
+        scale = {name: self.scale[name] for name in ("deviation", "log")}
+        return Exported(
+            network=table_graph.TableGraph(model, self.state, self._in_unit).eval(),
+            inputs=inputs,
+            free={name: {0: "batch"} for name in inputs},
+            preparation={"kind": "table", "table": table_graph.without_scaling(self.state)},
+            answer={"kind": "number", "target": self.state["target"], **scale},
+            outputs=self.outputs,
+        )
+
+    def fields(self) -> list[Field]:
+        """The columns that were learned from."""
+        return of_table(self.state)
 
     def explainer(self) -> TableExplainer:
         """Explains which columns an answer comes from."""
