@@ -1,0 +1,211 @@
+"""Requests gathered into batches, against a worker that the test holds in its hand."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+
+from deepen.serve.answering import About
+from deepen.serve.batcher import Lane
+from deepen.serve.limits import ServeOptions
+from deepen.serve.metrics import Metrics
+from deepen.serve.problems import Problem
+from deepen.serve.process import Ended, Reply
+
+
+class Held:
+    """A worker that answers when it is told to."""
+
+    def __init__(self, batch_size=4, enough=4, version="v"):
+        self.about = About("task", "model", version, [])
+        self.batch_size, self.enough, self.rate = batch_size, enough, 100.0
+        self.has_ended, self.num_sent = False, 0
+        self.batches: list[tuple[list[str], asyncio.Future[Reply]]] = []
+        self.sizes: list[int] = []
+
+    async def ask(self, rows, do="answer"):
+        future = asyncio.get_running_loop().create_future()
+        texts = [row["text"] for row in rows]
+        self.batches.append((texts, future))
+        self.sizes.append(len(texts))
+        return await future
+
+    def kill(self):
+        self.has_ended = True
+
+    def answer(self, error=None):
+        """Answers the oldest batch, each row with itself."""
+        texts, future = self.batches.pop(0)
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(Reply(["answer"] * len(texts), [text.encode() for text in texts], 0.01))
+
+
+def lane_with(worker, **options):
+    lane = Lane("run", ServeOptions(**{"batch_delay_ms": 0.0, **options}), Metrics(), lambda lane, worker: None)
+    lane.use(worker)
+    return lane
+
+
+def put(lane, *texts):
+    return lane.put([{"text": text} for text in texts])
+
+
+async def settle():
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def run(test):
+    return asyncio.run(asyncio.wait_for(test(), 30))
+
+
+def test_every_answer_belongs_to_its_request_in_ten_thousand_interleavings():
+    async def test():
+        draw, worker = random.Random(0), Held()
+        lane = lane_with(worker, queue=10**6, deadline_seconds=1e3)
+        open_, checked, number = [], 0, 0
+        while checked < 10_000:
+            action = draw.random()
+            if action < 0.5 and len(open_) < 50:
+                texts = [f"{number}.{place}" for place in range(draw.randint(1, 6))]
+                number += 1
+                open_.append((texts, put(lane, *texts)))
+            elif action < 0.55 and open_:
+                lane.drop(open_.pop(draw.randrange(len(open_)))[1])
+            elif worker.batches:
+                worker.answer()
+            await settle()
+            for texts, ask in [each for each in open_ if each[1].future.done()]:
+                reply, version = ask.future.result()
+                assert [blob.decode() for blob in reply.blobs] == texts and version == "v"
+                open_.remove((texts, ask))
+                checked += 1
+        assert all(len(batch) <= 6 for batch, _ in worker.batches)
+
+    run(test)
+
+
+def test_a_single_client_never_waits_for_others():
+    async def test():
+        worker = Held(batch_size=8, enough=8)
+        lane = lane_with(worker, batch_delay_ms=10_000.0)
+        for number in range(20):
+            ask = put(lane, str(number))
+            await settle()
+            assert worker.num_sent == 1
+            worker.answer()
+            await ask.future
+            await settle()
+
+    run(test)
+
+
+def test_batches_fill_up_to_their_size_and_never_split_a_request():
+    async def test():
+        worker = Held(batch_size=4, enough=4)
+        lane = lane_with(worker, queue=100)
+        asks = [put(lane, *["x"] * count) for count in (1, 3, 2, 1, 2, 9, 1)]
+        await settle()
+        while not all(ask.future.done() for ask in asks):
+            worker.answer()
+            await settle()
+        assert worker.sizes == [1, 3, 3, 2, 9, 1]  # 1 at once; the others as whole requests of at most 4, and one of 9
+        assert lane.num_held == 0
+
+    run(test)
+
+
+def test_a_full_queue_refuses_with_the_time_it_will_take():
+    async def test():
+        lane = lane_with(Held(), queue=5)
+        for _ in range(5):
+            lane.enter("a")
+        with pytest.raises(Problem) as caught:
+            lane.enter("a")
+        assert caught.value.status == 429 and int(caught.value.headers["retry-after"]) >= 1
+        lane.has_read()
+        lane.leave("a")
+        lane.enter("b")
+
+    run(test)
+
+
+def test_one_client_may_not_have_more_than_its_share():
+    async def test():
+        lane = lane_with(Held(), per_client=2)
+        lane.enter("a")
+        lane.enter("a")
+        lane.enter("b")
+        with pytest.raises(Problem, match="this address"):
+            lane.enter("a")
+        lane.leave("a")
+        lane.enter("a")
+
+    run(test)
+
+
+def test_who_is_too_late_or_gone_is_never_sent():
+    async def test():
+        worker = Held(batch_size=1, enough=1)
+        lane = lane_with(worker, deadline_seconds=0.05)
+        first, second = put(lane, "computing"), put(lane, "ahead")
+        late, gone = put(lane, "late"), put(lane, "gone")
+        lane.drop(gone)
+        await asyncio.sleep(0.1)
+        worker.answer()
+        await settle()
+        with pytest.raises(Problem, match="deadline"):
+            await late.future
+        assert gone.future.cancelled() and worker.sizes == [1, 1]
+        assert first.future.done() and not second.future.done() and lane.num_waiting == 0
+
+    run(test)
+
+
+def test_after_a_crash_each_is_asked_alone_and_the_culprit_is_told():
+    async def test():
+        ends: list[object] = []
+        worker = Held(batch_size=4, enough=4)
+        lane = Lane("run", ServeOptions(batch_delay_ms=0.0), Metrics(), lambda lane, worker: ends.append(worker))
+        asks = [put(lane, text) for text in ("a", "abort", "c")]
+        lane.use(worker)
+        await settle()
+        worker.answer(Ended())
+        await settle()
+        assert ends == [worker] and not any(ask.future.done() for ask in asks)
+        other = Held(version="w")
+        lane.use(other)
+        for _ in range(3):
+            await settle()
+            assert len(other.batches[0][0]) == 1
+            other.answer(Ended() if other.batches[0][0] == ["abort"] else None)
+            await settle()
+            if other.has_ended:
+                other = Held(version="w")
+                lane.use(other)
+        assert [(await ask.future)[1] for ask in (asks[0], asks[2])] == ["w", "w"]
+        with pytest.raises(Problem, match="over this request"):
+            await asks[1].future
+
+    run(test)
+
+
+def test_everyone_is_told_at_the_end():
+    async def test():
+        worker = Held(batch_size=1, enough=1)
+        lane = lane_with(worker)
+        asks = [put(lane, str(number)) for number in range(5)]
+        await settle()
+        lane.fail_everyone(Problem(503, "over"))
+        for ask in asks:
+            with pytest.raises(Problem, match="over"):
+                await ask.future
+        assert lane.num_waiting == 0
+
+    run(test)
