@@ -74,13 +74,14 @@ def evaluate(
     runs: str | Path | Sequence[str | Path],
     data: str | Path | Dataset | None = None,
     *,
-    weights: Sequence[float] = (),
+    weights: Sequence[float] | Literal["learned"] = (),
     skip_bad: bool = False,
     **options: Any,
 ) -> EvaluationResult:
     """The figures of a run, or of several as an ensemble; by default on the test split that they have in common.
 
-    weights  how much each run counts, in their order; default: all the same
+    weights  how much each run counts, in their order; "learned": as makes their validation split the most likely;
+             default: all the same
     """
     from deepen.verbs.evaluate import evaluate as verb
 
@@ -91,7 +92,7 @@ def predict(
     runs: str | Path | Sequence[str | Path],
     inputs: str | Path | list[str | Path],
     *,
-    weights: Sequence[float] = (),
+    weights: Sequence[float] | Literal["learned"] = (),
     skip_bad: bool = False,
     **options: Any,
 ) -> list[Any]:

@@ -20,6 +20,7 @@ RESULT = SimpleNamespace(
     split="test",
     layout="the built-in digits",
     faults=(Fault("warning", "double", "b.jpg", "is also a.jpg."),),
+    weights=(),
 )
 
 
@@ -47,3 +48,17 @@ def test_table_and_json(folder: str, stub: Callable[..., list[Any]], capsys: pyt
     ]
     assert json.loads(as_json)["metrics"] == RESULT.metrics
     assert shown.err.splitlines()[:2] == ["the built-in digits", "b.jpg: is also a.jpg."]
+
+
+def test_weights_are_stated_or_learned(
+    folder: str, stub: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = stub("evaluate", SimpleNamespace(**{**vars(RESULT), "weights": (0.25, 0.75)}))
+    assert main(["evaluate", folder, "--with", folder, "--learn-weights"]) == 0
+    assert calls[0][1]["weights"] == "learned"
+    assert capsys.readouterr().out.splitlines()[-1] == "the runs count 0.250, 0.750"
+    assert main(["evaluate", folder, "--with", folder, "--weights", "1,3", "--json"]) == 0
+    assert calls[1][1]["weights"] == (1.0, 3.0)
+    assert json.loads(capsys.readouterr().out)["weights"] == [0.25, 0.75]
+    assert main(["evaluate", folder, "--with", folder, "--weights", "1,3", "--learn-weights"]) == 2
+    assert "--weights and --learn-weights are two ways" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from deepen.core.errors import DataError, OptionError, RunError
 from deepen.data.dataset import Dataset
 from deepen.engine.evaluate import evaluate as score
 from deepen.parallel.ranks import Alone
-from deepen.verbs.ensemble import EnsembleTask, Together, encoded_alike, loaded_runs, together
+from deepen.verbs.ensemble import EnsembleTask, Together, as_one, encoded_alike, load_members, together
 from deepen.verbs.evaluate import samples_for
 from deepen.verbs.folds import cross_validate
 from deepen.verbs.loaded import Loaded, loaded
@@ -179,7 +179,7 @@ def test_weights_that_do_not_fit(pair_of, weights, sentence):
     with pytest.raises(OptionError, match=sentence):
         predict(pair_of(TASKS[2]), "tiny", weights=weights)
     with pytest.raises(OptionError, match="none is named"):
-        loaded_runs([])
+        load_members([])
 
 
 def test_a_sample_that_one_run_cannot_use_is_left_out_of_all(pair_of):
@@ -216,7 +216,7 @@ def test_a_bad_row_is_said_once_and_refused_or_left_out(pair_of, tmp_path):
 
 
 def test_moving_and_cutting_keep_the_parts_together(pair_of):
-    both = loaded_runs(pair_of("tabular-classification"))
+    both = as_one(*load_members(pair_of("tabular-classification")))
     table = next(iter(task_module("tabular-classification").TINY.make(0).tables.values()))
     encoded = both.task.encode(table, "test", [])
     assert isinstance(encoded, Together) and isinstance(both.task, EnsembleTask)

@@ -31,13 +31,13 @@ def columns_and_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list
     return simple, [[row.get(name) for name in simple] for row in rows]
 
 
-def format_of(path: str) -> str:
-    """The ending of a file of answers. Raises OptionError for one that is not known."""
-    ending = os.path.splitext(path)[1].lower()
-    if ending not in OUT_FORMATS:
-        near = nearest(ending, OUT_FORMATS)
+def format_of(path: str, further: Iterable[str] = ()) -> str:
+    """The ending of a file of answers. Raises OptionError for one that is neither known nor among `further` ones."""
+    ending, known = os.path.splitext(path)[1].lower(), (*OUT_FORMATS, *further)
+    if ending not in known:
+        near = nearest(ending, known)
         hint = f"; did you mean {near}?" if near else "."
-        raise OptionError(f"--out {path}: expected a name that ends in {', '.join(OUT_FORMATS)}{hint}")
+        raise OptionError(f"--out {path}: expected a name that ends in {', '.join(known)}{hint}")
     return ending
 
 

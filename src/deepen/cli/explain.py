@@ -117,6 +117,8 @@ def _short(found: Mapping[str, Any] | None) -> str:
     """What a method found about a sample in a few words: where the most is, or the column that says the most."""
     if not found:
         return ""
+    if "most" in found:
+        return str(found["most"])
     if "peak" in found:
         return f"at y {found['peak'][0]}, x {found['peak'][1]}"
     columns = found.get("columns")

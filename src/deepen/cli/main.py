@@ -22,7 +22,22 @@ from deepen.core import errors
 from deepen.core.errors import DeepenError, OptionError
 from deepen.core.names import did_you_mean
 
-VERBS = ("check", "train", "tune", "evaluate", "compare", "predict", "explain", "fetch", "list", "show")
+VERBS = (
+    "check",
+    "train",
+    "tune",
+    "evaluate",
+    "compare",
+    "predict",
+    "generate",
+    "explain",
+    "compress",
+    "export",
+    "serve",
+    "fetch",
+    "list",
+    "show",
+)
 USAGE = "deepen VERB ... [--options]      deepen VERB --help"
 EXAMPLES = (
     "deepen train image-classification digits",

@@ -19,12 +19,12 @@ class OutputError(Exception):
     """Stdout could not be written; the text says why."""
 
 
-def write(text: str) -> None:
+def write(text: str, *, end: str = "\n") -> None:
     """One or more lines on stdout, flushed. Raises OutputError if they cannot be written. Only rank zero writes."""
     if not is_first_rank():
         return
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
         discard(sys.stdout)
     except (OSError, ValueError) as error:

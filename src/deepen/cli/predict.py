@@ -8,9 +8,10 @@ from deepen.cli.answers import OUT_FORMATS, columns_and_rows, format_of, records
 from deepen.cli.arguments import parse, wants_help
 from deepen.cli.output import say, table, write, write_json
 from deepen.cli.pages import verb_page
-from deepen.cli.reading import Ensemble, run_folders, using_groups
+from deepen.cli.reading import Ensemble, Running, exported_file, run_folders, using_groups, weights_of
 from deepen.core.errors import EXIT_DONE, OptionError
 from deepen.core.faults import Fault, grouped
+from deepen.core.files import write_bytes
 from deepen.core.options import fields_of
 from deepen.core.units import plural
 
@@ -20,8 +21,11 @@ EXAMPLES = (
     "deepen predict runs/photos-resnet18 cat.jpg holiday/",
     "deepen predict runs/adult-tabm new.csv --out answers.csv",
     "deepen predict runs/digits-lenet image.png --with runs/digits-mlp,runs/digits-wren",
+    "deepen predict photos.onnx cat.jpg --engine onnxruntime",
+    "head -3 reviews.txt | deepen predict runs/reviews-textcnn - --json",
 )
 NOTE = (
+    "Where an INPUT is -, standard input is read to its end, as one file.\n"
     "In a .csv, text that begins with = + - or @ gets an apostrophe before it, so that no spreadsheet takes it for a\n"
     "formula; --raw writes it as it is."
 )
@@ -31,7 +35,10 @@ NOTE = (
 class Own:
     """This command"""
 
-    out: str | None = field(default=None, metadata={"help": f"write the answers to a file: {', '.join(OUT_FORMATS)}"})
+    out: str | None = field(
+        default=None,
+        metadata={"help": f"write the answers to a file: {', '.join(OUT_FORMATS)}, or in a format of the task"},
+    )
     raw: bool = field(default=False, metadata={"help": "no apostrophe before text that looks like a formula"})
     skip_bad: bool = field(default=False, metadata={"help": "leave out samples that cannot be read, and count them"})
     json: bool = field(default=False, metadata={"help": "print the answers as one JSON object"})
@@ -40,29 +47,43 @@ class Own:
 def run(argv: list[str]) -> int:
     """Answers; the exit code."""
     if wants_help(argv):
-        write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own, Ensemble, *using_groups()), notes=(NOTE,)))
+        write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own, Ensemble, Running, *using_groups()), notes=(NOTE,)))
         return EXIT_DONE
     groups = using_groups()
-    arguments = parse(argv, fields_of(Own, Ensemble, *groups))
+    arguments = parse(argv, fields_of(Own, Ensemble, Running, *groups))
     own = arguments.values
     if len(arguments.words) < 2:
         raise OptionError(f"{'INPUT' if arguments.words else 'RUN'} is missing; usage: {USAGE}")
     folder, *inputs = arguments.words
-    runs = run_folders(folder, own.get("ensemble", ()))
+    is_exported = exported_file(folder, own.get("ensemble", ()))
+    runs = folder if is_exported else run_folders(folder, own.get("ensemble", ()))
     out = own.get("out")
-    if out is not None:
-        format_of(out)  # a name that cannot be written is said before anything is read
+    further = {}
+    if out is not None and not out.lower().endswith(OUT_FORMATS):
+        from deepen.verbs.formats import formats
 
-    from deepen.verbs.predict import predict
+        further = formats(runs if isinstance(runs, str) else runs[0])
+    ending = "" if out is None else format_of(out, further)  # what cannot be written is said before anything is read
 
     faults: list[Fault] = []
     given = arguments.only(fields_of(*groups))
-    weights, skip_bad = own.get("weights", ()), own.get("skip_bad", False)
-    found = predict(runs, [*inputs], given, weights=weights, skip_bad=skip_bad, flags=True, faults=faults)
+    weights, skip_bad = weights_of(own), own.get("skip_bad", False)
+    if is_exported:
+        from deepen.runtime import load
+
+        program = load(folder, engine=own.get("engine", "auto"), threads=own.get("threads"))
+        found = program.predict(inputs, given, skip_bad=skip_bad, flags=True, faults=faults)
+    else:
+        from deepen.verbs.predict import predict
+
+        found = list(predict(runs, [*inputs], given, weights=weights, skip_bad=skip_bad, flags=True, faults=faults))
     rows = records(found)
     say("\n".join(group.sentence() for group in grouped(faults)))
     if out is not None:
-        write_file(out, rows, raw=own.get("raw", False))
+        if ending in further:
+            write_bytes(out, further[ending](found).encode("utf-8", "backslashreplace"))
+        else:
+            write_file(out, rows, raw=own.get("raw", False))
         say(f"{plural(len(rows), 'answer')} in {out}")
     if own.get("json"):
         write_json({"answers": rows})

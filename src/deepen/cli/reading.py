@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from deepen.core.errors import RunError
+from deepen.core.errors import OptionError, RunError
 from deepen.core.names import nearest
 
 
@@ -23,6 +24,22 @@ class Ensemble:
     )
     weights: tuple[float, ...] = field(
         default=(), metadata={"help": "how much each run counts, RUN first; else all the same"}
+    )
+    learn_weights: bool = field(
+        default=False,
+        metadata={"help": "each run counts as much as makes their validation split the most likely"},
+    )
+
+
+@dataclass(frozen=True)
+class Running:
+    """An exported file in place of a run"""
+
+    engine: Literal["auto", "onnxruntime", "openvino"] = field(
+        default="auto", metadata={"help": "what computes an .onnx file; auto: the fastest here, by measuring"}
+    )
+    threads: int | None = field(
+        default=None, metadata={"help": "threads for an .onnx file; default: all processors", "least": 1}
     )
 
 
@@ -48,6 +65,27 @@ def run_folders(folder: str, others: Sequence[str] = ()) -> str | list[str]:
         if not os.path.isfile(os.path.join(each, "folds.json")):
             run_folder(each)
     return [folder, *others] if others else folder
+
+
+def weights_of(values: Mapping[str, Any]) -> Any:
+    """How much each run counts, as `evaluate` and `predict` take it. Raises OptionError for two ways at once."""
+    stated = values.get("weights", ())
+    if not values.get("learn_weights"):
+        return stated
+    if stated:
+        raise OptionError("--weights and --learn-weights are two ways to say how much runs count; leave one out.")
+    return "learned"
+
+
+def exported_file(word: str, ensemble: Sequence[str] = ()) -> bool:
+    """Whether a word of the command line is an exported file and not a run. Raises RunError for a kind never loaded."""
+    if word.endswith((".pt2", ".pt")) and os.path.isfile(word):
+        raise RunError(f"{word}: loading such a file can run code, so deepen writes and never loads them; use .onnx.")
+    if not word.endswith(".onnx") or os.path.isdir(word):
+        return False
+    if ensemble:
+        raise RunError(f"{word}: is an exported file, which answers alone; --with takes runs.")
+    return True
 
 
 def using_groups() -> tuple[type, ...]:

@@ -33,12 +33,8 @@ from deepen.verbs.loaded import Loaded, loaded
 MAX_FOLDS_BYTES = 10_000_000
 
 
-def loaded_runs(runs: str | Path | Sequence[str | Path], weights: Sequence[float] = ()) -> Loaded:
-    """One run as it is, or several as an ensemble.
-
-    Raises RunError for runs that cannot answer together; the rest is as in `load_members`.
-    """
-    members, shares = load_members(runs, weights)
+def as_one(members: Sequence[Loaded], shares: Sequence[float]) -> Loaded:
+    """One run as it is, or several as an ensemble. Raises RunError for runs that cannot answer together."""
     return members[0] if len(members) == 1 else together(members, shares)
 
 

@@ -19,29 +19,12 @@ from deepen.data.read import ReadOptions
 from deepen.engine.evaluate import evaluate as score
 from deepen.parallel.ranks import Alone
 from deepen.prepare.image_guard import guarded
-from deepen.verbs.ensemble import load_members, together
+from deepen.runtime.evaluation import EvaluationResult
+from deepen.verbs.ensemble import as_one
 from deepen.verbs.folds import FOLDS_FILE
+from deepen.verbs.learned_weights import Weights, weighed
 from deepen.verbs.loaded import Loaded
 from deepen.verbs.prepared import TINY, cut_up, read
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """Figures and how sure they are.
-
-    metrics    by their names in the field
-    intervals  95 % intervals by metric: (low, high)
-    count      samples scored
-    layout     what the data was read as
-    split      which part of it was scored
-    """
-
-    metrics: dict[str, float | None]
-    intervals: dict[str, tuple[float, float]]
-    count: int
-    layout: str
-    split: str
-    faults: tuple[Fault, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +47,7 @@ def evaluate(
     data: str | Path | Dataset | None = None,
     given: Mapping[str, Any] | None = None,
     *,
-    weights: Sequence[float] = (),
+    weights: Weights = (),
     skip_bad: bool = False,
     flags: bool = False,
 ) -> EvaluationResult:
@@ -74,12 +57,13 @@ def evaluate(
     data     default: the test split of the data it was trained on, which must not have changed. Otherwise the "test"
              part where the layout names one, else all of it.
     given    options on how to read the data, where they differ from the training's
-    weights  how much each run counts, in their order; default: all the same
+    weights  how much each run counts, in their order, or "learned": as makes their validation split the most likely;
+             default: all the same
 
     Raises RunError, DataError or OptionError.
     """
-    members, shares = load_members(run, weights)
-    model = members[0] if len(members) == 1 else together(members, shares)
+    members, shares = weighed(run, weights)
+    model = as_one(members, shares)
     samples = samples_for(members, data, given or {}, flags=flags)
     faults = list(samples.faults)
     with guarded():
@@ -89,8 +73,9 @@ def evaluate(
         raise DataError(f"{samples.source}: expected samples to evaluate on, but none is usable.", faults)
     metrics = score(model.task, model.model, encoded, device=model.device, ranks=Alone())
     figures = {name: value if math.isfinite(value) else None for name, value in metrics.result().items()}
+    counted = tuple(shares) if len(members) > 1 else ()
     return EvaluationResult(
-        figures, dict(intervals_of(metrics)), len(encoded), samples.layout, samples.split, tuple(faults)
+        figures, dict(intervals_of(metrics)), len(encoded), samples.layout, samples.split, tuple(faults), counted
     )
 
 

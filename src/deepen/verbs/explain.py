@@ -19,7 +19,6 @@ from deepen.core.units import plural
 from deepen.data.dataset import Dataset
 from deepen.data.read import ReadOptions
 from deepen.engine.events import Events, Silent
-from deepen.engine.task import SharedOutputs
 from deepen.explain.explaining import (
     Explainable,
     Explainer,
@@ -59,7 +58,7 @@ class ExplanationResult:
 
 
 def explain(
-    run: str | Path,
+    run: str | Path | Loaded,
     inputs: str | Path | Dataset | Sequence[str | Path] = (),
     given: Mapping[str, Any] | None = None,
     *,
@@ -82,11 +81,11 @@ def explain(
     fields = option_rules.fields_of(ExplainOptions, ReadOptions)
     values = option_rules.resolve(fields, given or {}, flags=flags)
     options = option_rules.build(ExplainOptions, values)
-    folder = Path(run) / FOLDER if out is None else Path(out)
-    model = loaded(run)
+    model = run if isinstance(run, Loaded) else loaded(run)
+    folder = model.folder / FOLDER if out is None else Path(out)
     task = model.task
-    if not (isinstance(task, Explainable) and isinstance(task, SharedOutputs)):
-        raise RunError(f"{run}: the answers of {model.header['task']} cannot be explained.")
+    if not isinstance(task, Explainable):
+        raise RunError(f"{model.folder}: the answers of {model.header['task']} cannot be explained.")
     explainer: Explainer = task.explainer()
     names = chosen(explainer.methods, options.method)
     refuse_unread(explainer.methods, names, values.keys() & option_rules.fields_of(ExplainOptions).keys())

@@ -111,8 +111,7 @@ def _named(model: Loaded, inputs: list[str | Path | Dataset], values: Mapping[st
 
 def _with_truth(model: Loaded, table: pa.Table, faults: list[Fault]) -> Encoded | None:
     """The encoded table with its targets; None where it has none that this run knows."""
-    assert isinstance(model.task, SharedOutputs)
-    target = model.task.terms.target
+    target = model.task.terms.target if isinstance(model.task, SharedOutputs) else ""
     if target not in table.column_names or table.column(target).null_count == table.num_rows:
         return None
     found: list[Fault] = []

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from deepen.bundle import load
 from deepen.bundle.tensors import match
+from deepen.compress import changes
 from deepen.core.errors import RunError
 from deepen.engine.fit import choose_device
 from deepen.engine.task import Task
 from deepen.engine.training import place
+from deepen.nn.sized import size_like
 from deepen.verbs.options import Resolved, rebuilt, task_module
 
 
@@ -47,21 +50,40 @@ def loaded(folder: str | Path, *, device: str = "auto") -> Loaded:
         raise RunError(
             f"{folder}: prepare.json holds not what {header['task']} needs ({error}); was it made by another version?"
         ) from error
-    expected = _shapes(task, folder)
+    task = _changed(task, folder, header)
     weights = load.load_weights(folder, notes=notes)
-    match(weights, expected, place=str(folder / "weights.safetensors"))
+    match(weights, _shapes(task, folder, weights), place=str(folder / "weights.safetensors"))
     model = task.build()
     model.load_state_dict(weights)
     where = choose_device(device)
     return Loaded(folder, header, options, task, place(model, where).eval(), where, tuple(notes))  # type: ignore[arg-type]
 
 
-def _shapes(task: Task, folder: Path) -> dict[str, Any]:
+def _changed(task: Task, folder: Path, header: Mapping[str, Any]) -> Task:
+    """The task, whose network is the compressed one where the run is compressed."""
+    try:
+        return changes.with_changes(task, changes.of_header(header))
+    except TypeError as error:
+        raise RunError(
+            f"{folder}: run.json holds changes of its network that are none ({error}); restore it."
+        ) from error
+
+
+def _shapes(task: Task, folder: Path, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """The network's tensors without memory: a header that asks for a giant must be refused before it gets it."""
     try:
         with torch.device("meta"):
-            return task.build().state_dict()
-    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:  # all are PyTorch's words for it
+            network = task.build()
+            size_like(network, weights)
+            return network.state_dict()
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        RuntimeError,
+    ) as error:  # all are PyTorch's words for it
         raise RunError(
             f"{folder}: run.json and prepare.json ask for a network that cannot be built; restore them from a copy."
         ) from error

@@ -17,9 +17,11 @@ from deepen.core.errors import DataError, OptionError
 from deepen.core.faults import Fault, refuse
 from deepen.data import read as reading
 from deepen.data.read import ReadOptions
+from deepen.data.standard_input import as_files
 from deepen.engine.evaluate import rows_at_once
 from deepen.prepare.image_guard import guarded
-from deepen.verbs.ensemble import loaded_runs
+from deepen.verbs.ensemble import as_one
+from deepen.verbs.learned_weights import Weights, weighed
 from deepen.verbs.loaded import Loaded
 from deepen.verbs.options import task_module
 from deepen.verbs.prepared import TINY
@@ -30,7 +32,7 @@ def predict(
     inputs: str | Path | list[str | Path],
     given: Mapping[str, Any] | None = None,
     *,
-    weights: Sequence[float] = (),
+    weights: Weights = (),
     skip_bad: bool = False,
     flags: bool = False,
     faults: list[Fault] | None = None,
@@ -38,8 +40,10 @@ def predict(
     """Answers, one frozen dataclass per sample, in the order of the inputs.
 
     run       a run, a folder of folds, or several of them, which then answer by the mean of what each would say
-    inputs    files, folders or tables in any layout the task reads; targets are not needed
-    weights   how much each run counts, in their order; default: all the same
+    inputs    files, folders or tables in any layout the task reads; targets are not needed. "-" is standard input, read
+              to its end as a file named stdin
+    weights   how much each run counts, in their order, or "learned": as makes their validation split the most likely;
+              default: all the same
     faults    gets what was noticed, among it the samples left out with skip_bad
 
     Raises RunError, DataError or OptionError, for bad data before the first answer.
@@ -47,7 +51,7 @@ def predict(
     inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     if not inputs:
         raise OptionError("predict: expected files or folders to answer for, but none is named.")
-    return answers(loaded_runs(run, weights), inputs, given or {}, skip_bad=skip_bad, flags=flags, faults=faults)
+    return answers(as_one(*weighed(run, weights)), inputs, given or {}, skip_bad=skip_bad, flags=flags, faults=faults)
 
 
 def answers(
@@ -61,6 +65,19 @@ def answers(
 ) -> Iterator[Any]:
     """The same for a run that is loaded already."""
     found = faults if faults is not None else []
+    with as_files(inputs) as files:
+        yield from _answers(model, files, given, skip_bad, flags, found)
+
+
+def _answers(
+    model: Loaded,
+    inputs: list[str | Path],
+    given: Mapping[str, Any],
+    skip_bad: bool,
+    flags: bool,
+    found: list[Fault],
+) -> Iterator[Any]:
+    """The answers to files."""
     encoded = []
     with guarded():
         for table in _tables(model, inputs, given, flags, found):

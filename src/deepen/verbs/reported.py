@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,24 @@ def main_split(scored: Mapping[str, Any]) -> str:
     return next((name for name in ("test", "val") if name in scored), "")
 
 
-def write_report(folder: Path, chosen: Resolved, prepared: Prepared, fitted: Fitted, scored: Mapping[str, Any]) -> None:
-    """Puts report.html and README.md into the run folder."""
+def write_report(
+    folder: Path,
+    chosen: Resolved,
+    prepared: Prepared,
+    fitted: Fitted,
+    scored: Mapping[str, Any],
+    *,
+    more: Sequence[Figure] = (),
+    place: Path | None = None,
+) -> None:
+    """Puts report.html and README.md into the run folder.
+
+    more   figures that stand before the others
+    place  where the folder will be, if that is not where it is now
+    """
     content = _content(folder, chosen, prepared, fitted, scored)
+    usage = [f"deepen {verb} {shlex.quote(str(place or folder))} {rest}" for verb, rest in _USES]
+    content = dataclasses.replace(content, figures=[*more, *content.figures], usage=usage)
     html.write_report(folder, content)
     card.write_card(folder, content)
 
@@ -59,7 +75,6 @@ def _content(
         options=chosen.flat,
         environment={**environment.versions(), **environment.machine(choose_device(chosen.fit.device))},
         figures=[*_figures(prepared, scored), *pretrained.figure(fitted.pretraining)],
-        usage=[f"deepen {verb} {shlex.quote(str(folder))} {rest}" for verb, rest in _USES],
     )
 
 

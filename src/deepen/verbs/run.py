@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,10 @@ from deepen.bundle import load, records
 
 if TYPE_CHECKING:
     from deepen.data.dataset import Dataset
+    from deepen.verbs.compress import CompressResult
     from deepen.verbs.evaluate import EvaluationResult
     from deepen.verbs.explain import ExplanationResult
+    from deepen.verbs.export import ExportResult
 
 
 class Run:
@@ -66,6 +69,12 @@ class Run:
 
         return list(predict(self.folder, inputs, options))
 
+    def generate(self, prompt: str = "", **options: Any) -> Iterator[str]:
+        """What goes on from the prompt, piece by piece: `"".join(run.generate("It was", length=50))`."""
+        from deepen.verbs.generate import generate
+
+        return generate(self.folder, prompt, options)
+
     def explain(
         self,
         inputs: str | Path | Dataset | list[str | Path] = (),  # type: ignore[assignment]
@@ -77,6 +86,34 @@ class Run:
         from deepen.verbs.explain import explain
 
         return explain(self.folder, inputs, options, out=out)
+
+    def serve(self, **options: Any) -> None:
+        """Answers over HTTP until SIGTERM or Ctrl-C: `run.serve(port=8000)`, options as `deepen serve --help` says."""
+        from deepen.verbs.serve import serve
+
+        serve(self.folder, options, say=print, on_ready=lambda told: print(f"serving at {told.address}", flush=True))
+
+    def export(
+        self, out: str | Path | None = None, *, data: str | Path | Dataset | None = None, **options: Any
+    ) -> ExportResult:
+        """The run as one file that answers without PyTorch, checked before it is written."""
+        from deepen.verbs.export import export
+
+        return export(self.folder, options, out=out, data=data)
+
+    def compress(
+        self,
+        out: str | Path | None = None,
+        *,
+        data: str | Path | Dataset | None = None,
+        others: Sequence[str | Path] = (),
+        layers: bool = False,
+        **options: Any,
+    ) -> CompressResult:
+        """The run made smaller or faster, as a new run: `run.compress(method=("channels", "int8"), epochs=2)`."""
+        from deepen.verbs.compress import compress
+
+        return compress(self.folder, options, out=out, data=data, others=others, layers=layers)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"

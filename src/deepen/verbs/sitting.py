@@ -22,6 +22,7 @@ from deepen.engine.evaluate import evaluate
 from deepen.engine.events import Events
 from deepen.engine.fit import Fitted, choose_device, fit
 from deepen.engine.keeper import Elsewhere
+from deepen.engine.task import Deciding
 from deepen.parallel.ranks import Ranks
 from deepen.verbs import environment, pretrained
 from deepen.verbs.options import BUDGETS, Resolved
@@ -118,11 +119,12 @@ class Sitting:
             ranks=ranks,
             events=self.events,
         )
-        scored = {
-            name: evaluate(self.prepared.task, fitted.model, encoded[name], device=device, ranks=ranks)
-            for name in ("val", "test")
-            if name in encoded and len(encoded[name]) > 0
-        }
+        task, scored = self.prepared.task, {}
+        for name in ("val", "test"):
+            if name in encoded and len(encoded[name]) > 0:
+                scored[name] = evaluate(task, fitted.model, encoded[name], device=device, ranks=ranks)
+                if name == "val" and isinstance(task, Deciding):
+                    task.decide(scored[name])  # before test is scored, which goes by it
         return fitted, scored
 
     def elsewhere(self, held: ExitStack) -> Elsewhere | None:
@@ -147,6 +149,9 @@ class Sitting:
         folder = fitted.folder or self.folder
         metrics = {name: _numbers(found.result()) for name, found in scored.items()}
         save.save_weights(folder, fitted.model.state_dict())
+        if isinstance(self.prepared.task, Deciding):
+            write_json(folder / header.PREPARE_FILE, self.prepared.state)
+            save.update(folder, files=(header.PREPARE_FILE,))
         save.update(folder, metrics={"of": main_split(scored), **metrics})
         if fitted.pretraining:
             save.update(folder, extra={**_extra(folder), pretrained.COURSE: fitted.pretraining})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -193,8 +194,9 @@ class Worker:
         if before != wanted:
             prepared = accepted(self.task, self.data, chosen, self.skip_bad, Silent())
             self._kept = (wanted, prepared)
-        own = task_module(self.task).Task(chosen.task, prepared.state, chosen.network)
-        return replace(prepared, task=own)
+        state = copy.deepcopy(prepared.state)  # which a trial may settle more of
+        own = task_module(self.task).Task(chosen.task, state, chosen.network)
+        return replace(prepared, task=own, state=state)
 
     def _tell(self, place: int, what: str, value: float | None) -> None:
         """One line per trial."""

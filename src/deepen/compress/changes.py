@@ -1,0 +1,59 @@
+"""How a compressed network differs from the one its task builds: a list of steps, applied before weights are loaded.
+
+A run folder holds them as `extra["changes"]` of run.json, each step a JSON object with its kind under `step`. This is
+the one place that applies them: whatever asks the task for its network gets the changed one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from torch import nn
+
+from deepen.compress import aware, fold, low_rank, quantized_layers, resize
+
+Change = dict[str, Any]
+FIELD = "changes"
+STEPS: dict[str, Callable[[nn.Module, Mapping[str, Any]], None]] = {
+    "resize": resize.rebuild,
+    "fold-batch-norms": fold.rebuild,
+    "low-rank": low_rank.rebuild,
+    "quantize": quantized_layers.rebuild,
+    "aware": aware.rebuild,
+}
+AnyTask = TypeVar("AnyTask")
+
+
+def of_header(header: Mapping[str, Any]) -> list[Change]:
+    """The changes that run.json states, none of a run that `train` made."""
+    found = header["extra"].get(FIELD, [])
+    if not isinstance(found, list):
+        raise TypeError(f"changes are a list, not {type(found).__name__}")
+    return found
+
+
+def apply(network: nn.Module, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Changes a network that the task has just built, in place and in order; its weights are loaded afterwards.
+
+    Raises KeyError, TypeError or ValueError for steps that do not fit the network.
+    """
+    for change in changes:
+        STEPS[change["step"]](network, change)
+
+
+def with_changes(task: AnyTask, changes: Sequence[Mapping[str, Any]]) -> AnyTask:
+    """The same task, whose `build` gives the changed network. Without changes it is the task itself."""
+    if not changes:
+        return task
+    changed: Any = copy.copy(task)
+    changed.build = partial(_built, changed.build, tuple(changes))
+    return changed
+
+
+def _built(build: Callable[[], nn.Module], changes: Sequence[Mapping[str, Any]]) -> nn.Module:
+    network = build()
+    apply(network, changes)
+    return network

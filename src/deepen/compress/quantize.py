@@ -1,0 +1,212 @@
+"""From floats to whole numbers: which layers, on which grids by what they read in a calibration, on which path.
+
+    int8          weights and inputs in 8 bits; weights with a step for each output channel, inputs with one a layer
+    int8-weights  weights alone, a quarter of the size; what is computed stays in floats
+    fixed-point   dynamic fixed point of a chosen width: one power of two for a layer's weights, one for its inputs
+
+Inputs get their grid once, from calibration: a grid found anew in each batch would make a sample's answer depend on
+those beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from deepen.compress.quantized_layers import Whole, WholeLayer, emptied, kind_of, reference_path
+from deepen.compress.quantized_recurrent import WholeRecurrent
+from deepen.compress.replace import called, replace
+from deepen.compress.rounding import affine_grid, fixed_point_grid
+
+Scheme = Literal["int8", "int8-weights", "fixed-point"]
+VALUES = 4096  # numbers kept of each layer's input in each batch, to judge errors by
+TRIALS = 15
+
+
+@dataclass
+class Seen:
+    """What a layer read in the calibration."""
+
+    low: float = 0.0
+    high: float = 0.0
+    values: list[Tensor] = field(default_factory=list)
+    example: Tensor | None = None
+
+    def add(self, x: Tensor) -> None:
+        """Takes note of an input."""
+        x = x.detach().float()
+        flat = x.reshape(-1)
+        if not len(flat):
+            return
+        self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
+        self.values.append(flat[:: max(1, len(flat) // VALUES)][:VALUES].clone())
+        if self.example is None or x.shape[0] > self.example.shape[0]:
+            self.example = x[:32].clone()
+
+
+def layers_of(network: nn.Module, call: Callable[[nn.Module], object], skipped: Sequence[str] = ()) -> dict[str, str]:
+    """The layers that can be made of whole numbers, by name their kind.
+
+    Those are the ones that a call uses, and tables and recurrent layers too, whose weights others may read. `skipped`
+    are names, or beginnings of them that end where a part ends.
+    """
+    used = set(called(network, call))
+    found: dict[str, str] = {}
+    for name, module in network.named_modules():
+        kind = kind_of(module)
+        if kind is None or not name or any(name == each or name.startswith(f"{each}.") for each in skipped):
+            continue
+        if name in used or kind in ("embedding", "recurrent"):
+            found[name] = kind
+    return found
+
+
+@torch.no_grad()
+def calibrated(
+    network: nn.Module, names: Iterable[str], calls: Iterable[Callable[[nn.Module], object]]
+) -> dict[str, Seen]:
+    """What these layers read in these calls; layers that read nothing are not among them."""
+    found = {name: Seen() for name in names}
+
+    def noting(seen: Seen) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        return lambda module, given: seen.add(given[0]) if given and isinstance(given[0], Tensor) else None
+
+    hooks = []
+    for name, seen in found.items():
+        module = network.get_submodule(name)
+        if isinstance(module, nn.RNNBase):
+            hooks += _noting_rows(network, module, seen)
+        hooks.append(module.register_forward_pre_hook(noting(seen)))
+    try:
+        for call in calls:
+            call(network)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: seen for name, seen in found.items() if seen.values}
+
+
+def _noting_rows(network: nn.Module, layer: nn.Module, seen: Seen) -> list[Any]:
+    """A recurrent layer whose weights its parent reads is not called itself: the parent's input and output are noted,
+    between which, or those of the layers beside it, its input lies."""
+    parents = [each for each in network.modules() if any(layer in list(held.children()) for held in each.children())]
+
+    def note(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        seen.add(given[0])
+        if getattr(module, "num_layers", 1) > 1:
+            seen.add(output[0])
+
+    return [parent.register_forward_hook(note) for parent in parents[:1]]
+
+
+def specs(
+    kinds: dict[str, str], seen: dict[str, Seen], scheme: Scheme, *, bits: int = 8, search: bool = True
+) -> dict[str, dict[str, Any]]:
+    """How each layer is to be rounded, JSON-able."""
+    fixed = scheme == "fixed-point"
+    found: dict[str, dict[str, Any]] = {}
+    for name, kind in kinds.items():
+        given = None
+        if scheme != "int8-weights" and kind != "embedding" and name in seen:
+            own = seen[name]
+            values = torch.cat(own.values)
+            if fixed:
+                given = fixed_point_grid(values, bits, largest=max(-own.low, own.high)).as_list()
+            else:
+                given = affine_grid(values, bits, low=own.low, high=own.high, search=search).as_list()
+        found[name] = {
+            "kind": kind,
+            "bits": bits,
+            "input": given,
+            "fast": False,
+            "per_channel": not fixed,
+            "power_of_two": fixed,
+        }
+    return found
+
+
+def quantize(network: nn.Module, wanted: dict[str, dict[str, Any]], seen: dict[str, Seen]) -> dict[str, Any]:
+    """Makes the layers of whole numbers, in place; the change. Each takes the path that is the faster here."""
+    done: dict[str, dict[str, Any]] = {}
+    for name, spec in wanted.items():
+        layer: Any = network.get_submodule(name)
+        example = seen[name].example if name in seen else None
+        try:
+            made = filled(layer, spec)
+        except ValueError:  # a layer of this kind that is built in another way stays as it is
+            continue
+        if spec["input"] is not None and spec["bits"] == 8 and not spec["power_of_two"] and example is not None:
+            spec, made = _faster(layer, spec, made, example)
+        replace(network, name, made)
+        done[name] = spec
+    return {"step": "quantize", "layers": done}
+
+
+def filled(layer: Any, spec: dict[str, Any]) -> nn.Module:
+    """The layer of whole numbers with the values of one of floats. Raises ValueError where its kind has none."""
+    made: Any = emptied(layer, spec)
+    if isinstance(made, WholeRecurrent):
+        made.fill_from(layer)
+    else:
+        made.fill(layer.weight)
+    return made.eval()
+
+
+def _faster(layer: Any, spec: dict[str, Any], made: nn.Module, example: Tensor) -> tuple[dict[str, Any], nn.Module]:
+    """The spec and layer of the faster path, by measuring on one sample and on several."""
+    fast_spec = {**spec, "fast": True}
+    fast = filled(layer, fast_spec)
+    if isinstance(made, WholeRecurrent):
+        return _faster_recurrent(layer, spec, fast_spec, fast, example)
+    assert isinstance(fast, WholeLayer)
+    if not fast.takes_fast_path(example):
+        return spec, made
+    with torch.inference_mode():
+        gain = 0.0
+        for x in (example[:1], example):
+            with reference_path():
+                slow = milliseconds(lambda x=x: made(x))
+            gain += slow / max(milliseconds(lambda x=x: fast(x)), 1e-9)
+    return (fast_spec, fast) if gain > 2 else (spec, made)
+
+
+def _faster_recurrent(
+    layer: Any, spec: dict[str, Any], fast_spec: dict[str, Any], fast: nn.Module, example: Tensor
+) -> tuple[dict[str, Any], nn.Module]:
+    """Step by step in whole numbers, or PyTorch's kernel over weights that are floats again."""
+    plain_spec = {**spec, "input": None}
+    plain: Any = filled(layer, plain_spec)
+    width = layer.input_size
+    x = example if example.dim() == 3 and example.shape[2] == width else example.new_zeros(*example.shape[:2], width)
+    steps: Any = fast
+    if not steps.into.takes_fast_path(x):
+        return plain_spec, plain
+    with torch.inference_mode():
+        gain = 0.0
+        for rows in (x[:1], x):
+            state = tuple(rows.new_zeros(len(rows), layer.hidden_size) for _ in range(2 if plain.kind == "lstm" else 1))
+            times = [milliseconds(lambda m=m, r=rows, s=state: m.rows(r, None, s)) for m in (plain, steps)]
+            gain += times[0] / max(times[1], 1e-9)
+    return (fast_spec, fast) if gain > 2 else (plain_spec, plain)
+
+
+def milliseconds(call: Callable[[], object], trials: int = TRIALS) -> float:
+    """Of a call: the median of some, after two that do not count."""
+    for _ in range(2):
+        call()
+    taken = []
+    for _ in range(trials):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return 1000 * sorted(taken)[len(taken) // 2]
+
+
+def is_quantized(network: nn.Module) -> bool:
+    """Whether some of a network's layers are of whole numbers already."""
+    return any(isinstance(module, Whole) for module in network.modules())
