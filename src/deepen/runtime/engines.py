@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
@@ -120,6 +123,7 @@ class OnnxRuntime:
     def __init__(self, content: bytes, place: str, threads: int | None) -> None:
         import onnxruntime
 
+        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or threads_here()
         options.inter_op_num_threads = 1
@@ -144,8 +148,7 @@ class OpenVINO:
     name = "openvino"
 
     def __init__(self, content: bytes, place: str, threads: int | None) -> None:
-        import openvino
-
+        openvino = _openvino()
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
@@ -168,6 +171,12 @@ class OpenVINO:
         return np.array(next(iter(found.values())))
 
 
+def _openvino() -> Any:
+    """The package without the part of it that can report its use: nothing of ours goes online."""
+    sys.modules.setdefault("openvino_telemetry", cast(Any, None))  # an import of it fails; OpenVINO has a stub for that
+    return importlib.import_module("openvino")
+
+
 def _open(name: str, content: bytes, place: str, threads: int | None) -> Engine:
     if not _is_there(name):
         raise OptionError(f"{place}: {name} is needed to run it and is not installed; {INSTALL}.")
@@ -175,8 +184,6 @@ def _open(name: str, content: bytes, place: str, threads: int | None) -> Engine:
 
 
 def _is_there(name: str) -> bool:
-    import importlib.util
-
     return importlib.util.find_spec(name) is not None
 
 
