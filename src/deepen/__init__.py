@@ -75,6 +75,7 @@ def evaluate(
     data: str | Path | Dataset | None = None,
     *,
     weights: Sequence[float] | Literal["learned"] = (),
+    cascade: Mapping[str, Any] | None = None,
     skip_bad: bool = False,
     **options: Any,
 ) -> EvaluationResult:
@@ -82,10 +83,12 @@ def evaluate(
 
     weights  how much each run counts, in their order; "learned": as makes their validation split the most likely;
              default: all the same
+    cascade  {"accuracy": "-0.2%"}, {"cost_share": 0.5} or {"thresholds": [0.9]}: each run is asked only where the one
+             before it is not sure, instead of all together
     """
     from deepen.verbs.evaluate import evaluate as verb
 
-    return verb(runs, data, options, weights=weights, skip_bad=skip_bad)
+    return verb(runs, data, options, weights=weights, cascade=cascade, skip_bad=skip_bad)
 
 
 def predict(
@@ -93,13 +96,17 @@ def predict(
     inputs: str | Path | list[str | Path],
     *,
     weights: Sequence[float] | Literal["learned"] = (),
+    cascade: Mapping[str, Any] | None = None,
     skip_bad: bool = False,
     **options: Any,
 ) -> list[Any]:
-    """One answer per sample of these files or folders, of a run, or of several by the mean of what each would say."""
+    """One answer per sample of these files or folders, of a run, or of several by the mean of what each would say.
+
+    `weights` and `cascade` as in `evaluate`.
+    """
     from deepen.verbs.predict import predict as verb
 
-    return list(verb(runs, inputs, options, weights=weights, skip_bad=skip_bad))
+    return list(verb(runs, inputs, options, weights=weights, cascade=cascade, skip_bad=skip_bad))
 
 
 def compare(

@@ -21,6 +21,7 @@ RESULT = SimpleNamespace(
     layout="the built-in digits",
     faults=(Fault("warning", "double", "b.jpg", "is also a.jpg."),),
     weights=(),
+    cascade=None,
 )
 
 

@@ -119,7 +119,7 @@ def test_predict_and_evaluate_in_a_process_without_torch(files: tuple[str, str])
     [
         (("evaluate", "{path}"), "holds no data of its own; name the data to evaluate on."),
         (("predict", "{path}", "tiny"), "is made up by a task"),
-        (("predict", "{path}", "{data}", "--with", "other"), "answers alone; --with takes runs"),
+        (("predict", "{path}", "{data}", "--with", "other"), "answers alone; --with and --then take runs"),
         (("predict", "{path}x.onnx", "{data}"), "no such file; did you mean"),
         (("predict", "{path}", "{data}", "--engine", "tensorrt"), "onnxruntime, openvino"),
     ],

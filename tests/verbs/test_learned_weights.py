@@ -10,7 +10,7 @@ from deepen.ops.mixture import mixed
 from deepen.tasks.language_modeling import TINY
 from deepen.verbs.ensemble import load_members
 from deepen.verbs.evaluate import evaluate
-from deepen.verbs.learned_weights import learned_weights, target_log_probabilities, weighed
+from deepen.verbs.learned_weights import common_validation, learned_weights, target_log_probabilities, weighed
 from deepen.verbs.predict import predict
 from deepen.verbs.train import train
 
@@ -32,9 +32,7 @@ def test_no_weight_of_a_grid_is_better_on_validation(runs):
     assert sum(shares) == pytest.approx(1) and shares == learned_weights(members)
     logs = target_log_probabilities(members, table)
     assert logs.shape == (2, 50 * 8) and np.isfinite(logs).all()
-    from deepen.verbs.learned_weights import _validation
-
-    logs = target_log_probabilities(members, _validation(members))
+    logs = target_log_probabilities(members, common_validation(members, instead="the weights"))
     best = mixed(logs, np.array(shares)).mean()
     for share in np.linspace(0.01, 0.99, 37):
         assert mixed(logs, np.array([share, 1 - share])).mean() <= best + 1e-6

@@ -8,7 +8,17 @@ from deepen.cli.answers import OUT_FORMATS, columns_and_rows, format_of, records
 from deepen.cli.arguments import parse, wants_help
 from deepen.cli.output import say, table, write, write_json
 from deepen.cli.pages import verb_page
-from deepen.cli.reading import Ensemble, Running, exported_file, run_folders, using_groups, weights_of
+from deepen.cli.reading import (
+    Cascade,
+    Ensemble,
+    Running,
+    cascade_of,
+    exported_file,
+    others_of,
+    run_folders,
+    using_groups,
+    weights_of,
+)
 from deepen.core.errors import EXIT_DONE, OptionError
 from deepen.core.faults import Fault, grouped
 from deepen.core.files import write_bytes
@@ -21,6 +31,7 @@ EXAMPLES = (
     "deepen predict runs/photos-resnet18 cat.jpg holiday/",
     "deepen predict runs/adult-tabm new.csv --out answers.csv",
     "deepen predict runs/digits-lenet image.png --with runs/digits-mlp,runs/digits-wren",
+    "deepen predict runs/digits-mlp image.png --then runs/digits-lenet --thresholds 0.97",
     "deepen predict photos.onnx cat.jpg --engine onnxruntime",
     "head -3 reviews.txt | deepen predict runs/reviews-textcnn - --json",
 )
@@ -47,16 +58,17 @@ class Own:
 def run(argv: list[str]) -> int:
     """Answers; the exit code."""
     if wants_help(argv):
-        write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own, Ensemble, Running, *using_groups()), notes=(NOTE,)))
+        write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own, Ensemble, Cascade, Running, *using_groups()), notes=(NOTE,)))
         return EXIT_DONE
     groups = using_groups()
-    arguments = parse(argv, fields_of(Own, Ensemble, Running, *groups))
+    arguments = parse(argv, fields_of(Own, Ensemble, Cascade, Running, *groups))
     own = arguments.values
     if len(arguments.words) < 2:
         raise OptionError(f"{'INPUT' if arguments.words else 'RUN'} is missing; usage: {USAGE}")
     folder, *inputs = arguments.words
-    is_exported = exported_file(folder, own.get("ensemble", ()))
-    runs = folder if is_exported else run_folders(folder, own.get("ensemble", ()))
+    cascade = cascade_of(own)
+    is_exported = exported_file(folder, others_of(own))
+    runs = folder if is_exported else run_folders(folder, others_of(own))
     out = own.get("out")
     further = {}
     if out is not None and not out.lower().endswith(OUT_FORMATS):
@@ -76,7 +88,8 @@ def run(argv: list[str]) -> int:
     else:
         from deepen.verbs.predict import predict
 
-        found = list(predict(runs, [*inputs], given, weights=weights, skip_bad=skip_bad, flags=True, faults=faults))
+        keywords = {"weights": weights, "skip_bad": skip_bad, "flags": True, "faults": faults, **cascade}
+        found = list(predict(runs, [*inputs], given, **keywords))
     rows = records(found)
     say("\n".join(group.sentence() for group in grouped(faults)))
     if out is not None:

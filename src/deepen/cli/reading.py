@@ -32,6 +32,28 @@ class Ensemble:
 
 
 @dataclass(frozen=True)
+class Cascade:
+    """Runs one after the other"""
+
+    then: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": "the next run, or several: each is asked only where the one before it is not sure"},
+    )
+    accuracy: str | None = field(
+        default=None,
+        metadata={"help": "at least this on validation, as fast as can be: 93%, or -0.2% (default) of the last run's"},
+    )
+    cost_share: float | None = field(
+        default=None,
+        metadata={"help": "at most this part of the last run's time, as accurate as can be on validation"},
+    )
+    thresholds: tuple[float, ...] = field(
+        default=(),
+        metadata={"help": "each run but the last answers what it is surer of than this: 0 everything, 1 nothing"},
+    )
+
+
+@dataclass(frozen=True)
 class Running:
     """An exported file in place of a run"""
 
@@ -77,6 +99,25 @@ def weights_of(values: Mapping[str, Any]) -> Any:
     return "learned"
 
 
+def cascade_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `evaluate` and `predict` take of a cascade: nothing, or `cascade` with its options. Raises OptionError."""
+    wishes = {name: values[name] for name in ("accuracy", "cost_share", "thresholds") if name in values}
+    if not values.get("then"):
+        if wishes:
+            raise OptionError(
+                f"--{next(iter(wishes)).replace('_', '-')}: is of a cascade; name the next run with --then."
+            )
+        return {}
+    if values.get("ensemble") or values.get("weights") or values.get("learn_weights"):
+        raise OptionError("--then asks runs one after the other, --with and weights all of them; leave one out.")
+    return {"cascade": wishes}
+
+
+def others_of(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The runs beside the first: those of --with, or of --then."""
+    return (*values.get("ensemble", ()), *values.get("then", ()))
+
+
 def exported_file(word: str, ensemble: Sequence[str] = ()) -> bool:
     """Whether a word of the command line is an exported file and not a run. Raises RunError for a kind never loaded."""
     if word.endswith((".pt2", ".pt")) and os.path.isfile(word):
@@ -84,7 +125,7 @@ def exported_file(word: str, ensemble: Sequence[str] = ()) -> bool:
     if not word.endswith(".onnx") or os.path.isdir(word):
         return False
     if ensemble:
-        raise RunError(f"{word}: is an exported file, which answers alone; --with takes runs.")
+        raise RunError(f"{word}: is an exported file, which answers alone; --with and --then take runs.")
     return True
 
 

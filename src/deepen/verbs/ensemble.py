@@ -176,10 +176,21 @@ class EnsembleTask:
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
         """The mean of the runs' outputs, in the terms of the first."""
         found = [task.outputs(network, part) for task, network, part in self._parts(model, batch)]
-        return self.combine(
-            [each if order is None else each[:, order] for each, order in zip(found, self._orders, strict=True)],
-            self.weights,
-        )
+        return self.combine([self.in_terms(number, each) for number, each in enumerate(found)], self.weights)
+
+    def outputs_of(self, number: int, model: nn.Module, batch: Batch, rows: Tensor | None = None) -> Tensor:
+        """One run's outputs, in the terms of the first. `rows` [n] int64: only for these rows of the batch."""
+        assert isinstance(model, nn.ModuleList)
+        own = _part(batch, number)
+        if rows is not None:
+            tensors = {name: tensor.index_select(0, rows) for name, tensor in own.tensors.items()}
+            own = Batch(tensors, len(rows), own.rows[rows.cpu().numpy()])
+        return self.in_terms(number, self.tasks[number].outputs(model[number], own))
+
+    def in_terms(self, number: int, outputs: Tensor) -> Tensor:
+        """A run's outputs with the columns of its classes in the order of the first."""
+        order = self._orders[number]
+        return outputs if order is None else outputs[:, order]
 
     def combine(self, outputs: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         """As the first run combines them."""

@@ -20,6 +20,7 @@ from deepen.engine.evaluate import evaluate as score
 from deepen.parallel.ranks import Alone
 from deepen.prepare.image_guard import guarded
 from deepen.runtime.evaluation import EvaluationResult
+from deepen.verbs.cascade import cascade_of, figures_of
 from deepen.verbs.ensemble import as_one
 from deepen.verbs.folds import FOLDS_FILE
 from deepen.verbs.learned_weights import Weights, weighed
@@ -48,6 +49,7 @@ def evaluate(
     given: Mapping[str, Any] | None = None,
     *,
     weights: Weights = (),
+    cascade: Mapping[str, Any] | None = None,
     skip_bad: bool = False,
     flags: bool = False,
 ) -> EvaluationResult:
@@ -59,11 +61,17 @@ def evaluate(
     given    options on how to read the data, where they differ from the training's
     weights  how much each run counts, in their order, or "learned": as makes their validation split the most likely;
              default: all the same
+    cascade  for runs that answer one after the other, cheapest first, instead of together: `thresholds`, `accuracy`
+             ("-0.2%" against the last run, the default) or `cost_share`, as `deepen evaluate --help` says
 
     Raises RunError, DataError or OptionError.
     """
-    members, shares = weighed(run, weights)
-    model = as_one(members, shares)
+    if cascade is None:
+        members, shares = weighed(run, weights)
+        model = as_one(members, shares)
+    else:
+        members, model = cascade_of(run, cascade, weights)
+        shares = []
     samples = samples_for(members, data, given or {}, flags=flags)
     faults = list(samples.faults)
     with guarded():
@@ -71,11 +79,20 @@ def evaluate(
     refuse(faults, skip_bad=skip_bad)
     if len(encoded) == 0:
         raise DataError(f"{samples.source}: expected samples to evaluate on, but none is usable.", faults)
-    metrics = score(model.task, model.model, encoded, device=model.device, ranks=Alone())
+    if cascade is None:
+        metrics, told = score(model.task, model.model, encoded, device=model.device, ranks=Alone()), None
+    else:
+        metrics, told = figures_of(members, model, encoded)
     figures = {name: value if math.isfinite(value) else None for name, value in metrics.result().items()}
-    counted = tuple(shares) if len(members) > 1 else ()
     return EvaluationResult(
-        figures, dict(intervals_of(metrics)), len(encoded), samples.layout, samples.split, tuple(faults), counted
+        figures,
+        dict(intervals_of(metrics)),
+        len(encoded),
+        samples.layout,
+        samples.split,
+        tuple(faults),
+        tuple(shares) if len(shares) > 1 else (),
+        told,
     )
 
 

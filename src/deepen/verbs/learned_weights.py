@@ -61,7 +61,7 @@ def learned_weights(members: Sequence[Loaded]) -> list[float]:
     for member in members:
         if not isinstance(member.task, Mixable):
             raise RunError(f"{member.folder}: {member.header['task']} gives no probabilities of targets to learn from.")
-    logs = target_log_probabilities(members, _validation(members))
+    logs = target_log_probabilities(members, common_validation(members, instead="the weights"))
     found = np.maximum(mixture_weights(logs), 1e-9)
     return [float(each) for each in found / found.sum()]
 
@@ -91,24 +91,30 @@ def target_log_probabilities(members: Sequence[Loaded], table: Any) -> np.ndarra
     return np.stack(found)
 
 
-def _validation(members: Sequence[Loaded]) -> Any:
-    """The table on which all of the runs validated."""
+def common_validation(members: Sequence[Loaded], *, instead: str) -> Any:
+    """The table on which all of the runs validated. `instead`: what to state where there is none.
+
+    Raises RunError where there is none.
+    """
     tables = []
     for member in members:
         path = str(member.header["data"]["path"])
         if not path:
-            raise RunError(f"{member.folder}: was trained on data that were in memory, so its validation is not there.")
+            raise RunError(
+                f"{member.folder}: was trained on data that were in memory, so its validation is not there; "
+                f"state {instead}."
+            )
         dataset, schema = read(str(member.header["task"]), path, member.options)
         if dataset.fingerprint() != member.header["data"]["fingerprint"]:
-            raise RunError(f"{path}: has changed since {member.folder} was trained on it; state the weights.")
+            raise RunError(f"{path}: has changed since {member.folder} was trained on it; state {instead}.")
         table = cut_up(dataset, schema, member.options, []).tables.get("val")
         if table is None:
-            raise RunError(f"{member.folder}: had no validation split to learn weights from; state the weights.")
+            raise RunError(f"{member.folder}: had no validation split to learn from; state {instead}.")
         tables.append(table)
     for member, table in zip(members, tables, strict=True):
         if table_fingerprint(table) != table_fingerprint(tables[0]):
             raise RunError(
                 f"{member.folder}: validated on other samples than {members[0].folder} (seed, val and test decide "
-                "which); state the weights."
+                f"which); state {instead}."
             )
     return tables[0]

@@ -20,6 +20,7 @@ from deepen.data.read import ReadOptions
 from deepen.data.standard_input import as_files
 from deepen.engine.evaluate import rows_at_once
 from deepen.prepare.image_guard import guarded
+from deepen.verbs.cascade import cascade_of
 from deepen.verbs.ensemble import as_one
 from deepen.verbs.learned_weights import Weights, weighed
 from deepen.verbs.loaded import Loaded
@@ -33,6 +34,7 @@ def predict(
     given: Mapping[str, Any] | None = None,
     *,
     weights: Weights = (),
+    cascade: Mapping[str, Any] | None = None,
     skip_bad: bool = False,
     flags: bool = False,
     faults: list[Fault] | None = None,
@@ -44,6 +46,7 @@ def predict(
               to its end as a file named stdin
     weights   how much each run counts, in their order, or "learned": as makes their validation split the most likely;
               default: all the same
+    cascade   for runs that answer one after the other instead of together, as in `evaluate`
     faults    gets what was noticed, among it the samples left out with skip_bad
 
     Raises RunError, DataError or OptionError, for bad data before the first answer.
@@ -51,7 +54,8 @@ def predict(
     inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     if not inputs:
         raise OptionError("predict: expected files or folders to answer for, but none is named.")
-    return answers(as_one(*weighed(run, weights)), inputs, given or {}, skip_bad=skip_bad, flags=flags, faults=faults)
+    model = as_one(*weighed(run, weights)) if cascade is None else cascade_of(run, cascade, weights)[1]
+    return answers(model, inputs, given or {}, skip_bad=skip_bad, flags=flags, faults=faults)
 
 
 def answers(
