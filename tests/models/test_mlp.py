@@ -64,3 +64,27 @@ def test_many_categories_are_embedded_and_few_are_not():
 def test_a_hidden_width_of_nothing_is_refused():
     with pytest.raises(OptionError, match=r"\(31, 0\)"):
         build("mlp", ImageShape(1, 8, 8), 7, Options(hidden=(31, 0)))
+
+
+@pytest.mark.parametrize("gate", ["soft", "top1", "top2"])
+@pytest.mark.parametrize("inputs", [ImageShape(3, 5, 7), TableShape(5, (3,))])
+def test_experts_are_whole_perceptrons_between_which_a_gate_chooses(inputs, gate):
+    torch.manual_seed(0)
+    net = build("mlp", inputs, 11, Options(hidden=(13, 17), experts=5, gate=gate)).eval()
+    x = (torch.randn(2, 3, 5, 7),) if isinstance(inputs, ImageShape) else _row()
+    h = net.features(*x) if len(x) == 2 else x[0].flatten(1)
+    p = net.mixture.gate(h).softmax(1)
+    kept = {"soft": 5, "top1": 1, "top2": 2}[gate]
+    p = p.masked_fill(p < p.topk(kept).values[:, -1:], 0)
+    p = p if gate == "top1" else p / p.sum(1, keepdim=True)
+    answers = torch.zeros(2, 11)
+    for e in range(5):
+        each = h
+        for place, layer in enumerate(net.mixture.experts.layers):
+            each = each @ layer.weight[e] + layer.bias[e]
+            each = torch.relu(each) if place < 2 else each
+        answers += p[:, e, None] * each
+    assert torch.allclose(net(*x), answers, atol=1e-5)
+    single = sum(layer.weight[0].numel() + layer.bias[0].numel() for layer in net.mixture.experts.layers)
+    plain = build("mlp", inputs, 11, Options(hidden=(13, 17)))
+    assert single == sum(p.numel() for p in plain.parameters())

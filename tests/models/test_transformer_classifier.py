@@ -67,3 +67,25 @@ def test_learned_positions_read_the_first_places_of_a_longer_text_and_waves_read
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(OptionError, match="heads must divide the width 6, but is 5"):
         built(heads=5)
+
+
+@pytest.mark.parametrize("gate", ["soft", "top1", "top2"])
+def test_a_text_is_answered_for_itself_by_experts_too(gate):
+    assert farthest_from_alone(shaken(built(experts=3, gate=gate))) < 1e-5
+
+
+def test_experts_that_are_alike_are_the_plain_network():
+    plain, mixture = shaken(built()), built(experts=3, gate="top2").eval()
+    state = mixture.state_dict()
+    for name, tensor in plain.state_dict().items():
+        if ".feed_forward." not in name:
+            state[name] = tensor
+            continue
+        block, part = name.split(".feed_forward.")
+        layer, kind = part.split(".")
+        place = {"hidden": 0, "out": 1}[layer]
+        one = tensor.T if kind == "weight" else tensor[None]
+        state[f"{block}.feed_forward.experts.layers.{place}.{kind}"] = one.expand(3, *one.shape)
+    mixture.load_state_dict(state)
+    ids, mask = ids_and_mask((7, 3, 5))
+    assert torch.allclose(mixture(ids, mask), plain(ids, mask), atol=1e-5)

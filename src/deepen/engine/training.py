@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from deepen.engine.regularize import MaxNorm, Penalty
 from deepen.engine.task import Carrying, OwnOrder, Task
 from deepen.nn import init
 from deepen.nn.dropout import drawing_for
+from deepen.nn.extra_loss import collecting
 from deepen.nn.noise import noisy_weights
 from deepen.ops.losses import Loss
 from deepen.parallel.ranks import Ranks
@@ -244,8 +246,10 @@ class Training:
 
     def _loss(self, batch: Batch) -> Loss:
         """The summed loss of a batch, a pure function of the weights, the epoch and the rows."""
-        with drawing_for(self.options.seed, self.epoch, batch.rows, self.device), self._precision():
-            return self.task.loss(self._forward, batch)
+        draws = drawing_for(self.options.seed, self.epoch, batch.rows, self.device)
+        with draws, self._precision(), collecting() as extra:
+            loss = self.task.loss(self._forward, batch)
+        return replace(loss, sum=loss.sum + batch.count * sum(extra)) if extra else loss
 
     def _objective_of(self, count: int) -> BatchObjective:
         return BatchObjective(

@@ -4,6 +4,9 @@
 
 On images x is the flattened image, on table rows the numbers followed by the categories (see nn/table.py). Any size
 fits. Its hidden layers are a stack that `--pretrain` can train one by one.
+
+With `--network.experts N` it is a mixture of N such perceptrons and a gate that chooses among them by x; of a top-1 or
+top-2 gate only the chosen ones are computed (nn/experts.py). Such a network is no stack.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from torch import Tensor, nn
 
 from deepen.core.errors import OptionError
 from deepen.nn.dropout import Dropout
+from deepen.nn.experts import TOP, Balancing, Experts, Gate
 from deepen.nn.init import start, start_linears
 from deepen.nn.shapes import ImageShape, Paper, TableShape
 from deepen.nn.stack import Activation, LayerStack
@@ -79,6 +83,18 @@ class Options:
             "least": 0,
         },
     )
+    experts: int = field(
+        default=0, metadata={"help": "perceptrons among which a gate chooses; 0: no mixture", "least": 0, "most": 256}
+    )
+    gate: Gate = field(
+        default="top1", metadata={"help": "which experts answer: soft: all by their weights, top1, top2: the best ones"}
+    )
+    balance: float = field(
+        default=0.01, metadata={"help": "weight of the loss that keeps all experts in use", "least": 0.0}
+    )
+    balancing: Balancing = field(
+        default="switch", metadata={"help": "which loss that is; a soft gate has that of importance"}
+    )
 
 
 def build(name: str, inputs: ImageShape | TableShape, outputs: int, options: Options = Options()) -> nn.Module:
@@ -88,6 +104,9 @@ def build(name: str, inputs: ImageShape | TableShape, outputs: int, options: Opt
         raise OptionError(
             f"hidden must be widths of at least 1, but is {hidden!r}; name one width for each hidden layer."
         )
+    if options.experts:
+        mixture = TableMixture if isinstance(inputs, TableShape) else ImageMixture
+        return mixture(inputs, hidden, outputs, options)  # type: ignore[arg-type]
     if isinstance(inputs, TableShape):
         return TablePerceptron(inputs, hidden, outputs, options)
     return ImagePerceptron(inputs, hidden, outputs, options)
@@ -124,6 +143,41 @@ class TablePerceptron(nn.Module):
     def stack(self) -> LayerStack:
         """The hidden layers."""
         return LayerStack(_hidden_layers(self.layers), self.activation)
+
+
+class ImageMixture(nn.Module):
+    """images [B, C, H, W] -> logits [B, K]"""
+
+    def __init__(self, inputs: ImageShape, hidden: tuple[int, ...], outputs: int, options: Options) -> None:
+        super().__init__()
+        self.mixture = _mixture((inputs.num_values, *hidden, outputs), options)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.mixture(torch.flatten(images, 1))
+
+
+class TableMixture(nn.Module):
+    """numbers [B, F], categories [B, G] -> outputs [B, K]"""
+
+    def __init__(self, inputs: TableShape, hidden: tuple[int, ...], outputs: int, options: Options) -> None:
+        super().__init__()
+        self.features = TableFeatures(inputs, embedding=options.embedding)
+        self.mixture = _mixture((self.features.width, *hidden, outputs), options)
+
+    def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
+        return self.mixture(self.features(numbers, categories))
+
+
+def _mixture(widths: tuple[int, ...], options: Options) -> Experts:
+    return Experts(
+        widths,
+        options.experts,
+        top=TOP[options.gate],
+        activation=options.activation,
+        dropout=options.dropout,
+        balance=options.balance,
+        balancing=options.balancing,
+    )
 
 
 def _layers(widths: tuple[int, ...], outputs: int, options: Options) -> nn.Sequential:

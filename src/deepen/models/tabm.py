@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from deepen.core.errors import OptionError
 from deepen.nn.dropout import Dropout
+from deepen.nn.members import MemberLinear
 from deepen.nn.shapes import Paper, TableShape
 
 CONTRACTS = ("table classifier", "table regressor")
@@ -151,23 +152,6 @@ class RowVector(nn.Module):
             columns.append(codes.flatten(1))
         columns += [F.one_hot(categories[:, g], count).to(numbers.dtype) for g, count in enumerate(self.counts)]
         return torch.cat(columns, dim=1)
-
-
-class MemberLinear(nn.Module):
-    """One linear map per member: [M, B, D] -> [M, B, H].
-
-    Weights start from Normal(0, gain / D): He et al. 2015, eq. 10, with the gain of 2 that ReLU needs.
-    """
-
-    incoming = (1,)  # the dimension of `weight` that a unit adds up over, for nn/init.weights_of
-
-    def __init__(self, members: int, inputs: int, outputs: int, *, gain: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(members, inputs, outputs) * math.sqrt(gain / inputs))
-        self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
 
 
 def averaged(members: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ with a first vector what that one says alone.
 Learned positions know as many places as the longest training text has; of a longer text the first places are read.
 Sinusoidal ones know any number.
 
+With `--network.experts N` the feed-forward network of each block is a mixture of N, of which a gate chooses for each
+word; of a top-1 or top-2 gate only the chosen ones are computed (nn/experts.py).
+
 Source: Vaswani et al. 2017, Attention Is All You Need, section 3 (the encoder); Devlin et al. 2019, BERT, section 3
 (the first vector); norms stand before each part, as in Xiong et al. 2020.
 """
@@ -24,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepen.nn.dropout import Dropout
+from deepen.nn.experts import TOP, Balancing, Experts, Gate
 from deepen.nn.init import start
 from deepen.nn.pooling import masked_max, masked_mean
 from deepen.nn.position import LearnedPositions, SinusoidalPositions, within
@@ -92,6 +96,23 @@ class Options:
             "search": "0..0.5",
         },
     )
+    experts: int = field(
+        default=0,
+        metadata={
+            "help": "feed-forward networks in each block, among which a gate chooses; 0: no mixture",
+            "least": 0,
+            "most": 256,
+        },
+    )
+    gate: Gate = field(
+        default="top1", metadata={"help": "which experts answer: soft: all by their weights, top1, top2: the best ones"}
+    )
+    balance: float = field(
+        default=0.01, metadata={"help": "weight of the loss that keeps all experts in use", "least": 0.0}
+    )
+    balancing: Balancing = field(
+        default="switch", metadata={"help": "which loss that is; a soft gate has that of importance"}
+    )
 
 
 def build(name: str, shape: TextShape, outputs: int, options: Options | None = None) -> nn.Module:
@@ -115,7 +136,10 @@ class TransformerClassifier(nn.Module):
             SinusoidalPositions(width) if self.longest is None else LearnedPositions(self.longest + extra, width)
         )
         self.blocks = nn.ModuleList(
-            EncoderBlock(width, heads, hidden, options.dropout, norm="pre") for _ in range(blocks)
+            EncoderBlock(
+                width, heads, hidden, options.dropout, norm="pre", feed_forward=_experts(width, hidden, options)
+            )
+            for _ in range(blocks)
         )
         self.norm = norm_after("pre", width)
         self.dropout = Dropout(options.dropout)
@@ -139,3 +163,17 @@ class TransformerClassifier(nn.Module):
         if self.pooling == "first":
             return x[:, 0]
         return masked_mean(x, mask) if self.pooling == "mean" else masked_max(x, mask)
+
+
+def _experts(width: int, hidden: int, options: Options) -> Experts | None:
+    """The mixture of a block, None where a block has a single feed-forward network."""
+    if not options.experts:
+        return None
+    return Experts(
+        (width, hidden, width),
+        options.experts,
+        top=TOP[options.gate],
+        dropout=options.dropout,
+        balance=options.balance,
+        balancing=options.balancing,
+    )

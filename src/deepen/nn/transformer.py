@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from deepen.nn.attention import Cache, MultiHeadAttention
 from deepen.nn.dropout import Dropout
+from deepen.nn.experts import Experts
 from deepen.nn.position import Rotary
 
 Norm = Literal["post", "pre"]
@@ -52,7 +53,9 @@ class EncoderBlock(nn.Module):
     mask     [B, T] or [B, T, T] bool, True where a place may be seen; what stands at hidden places is not to be used
     returns  [B, T, D]
 
-    Source: Vaswani et al. 2017, section 3.1.
+    feed_forward  stands in for the feed-forward network: a mixture, which leaves out places that a mask [B, T] hides
+
+    Source: Vaswani et al. 2017, section 3.1; Fedus et al. 2021, Switch Transformers, for mixtures in its place.
     """
 
     def __init__(
@@ -66,29 +69,35 @@ class EncoderBlock(nn.Module):
         norm: Norm = "post",
         is_causal: bool = False,
         positions: Rotary | None = None,
+        feed_forward: Experts | None = None,
     ) -> None:
         super().__init__()
         self.norm = norm
         self.attention = MultiHeadAttention(width, heads, dropout, is_causal, positions=positions)
-        self.feed_forward = FeedForward(width, hidden_size, dropout, activation)
+        self.feed_forward = feed_forward or FeedForward(width, hidden_size, dropout, activation)
         self.attention_norm, self.feed_forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         seen = self.attention_norm(x) if self.norm == "pre" else x
-        return self._rest(x, self.attention(seen, seen, seen, mask))
+        return self._rest(x, self.attention(seen, seen, seen, mask), mask)
 
     def extend(self, x: Tensor, cache: Cache | None = None, mask: Tensor | None = None) -> tuple[Tensor, Cache]:
         """Further places [B, T, D] of a causal block, which see what the cache holds; the cache grows by them."""
         answer, cache = self.attention.extend(self.attention_norm(x) if self.norm == "pre" else x, cache, mask)
         return self._rest(x, answer), cache
 
-    def _rest(self, x: Tensor, answer: Tensor) -> Tensor:
+    def _rest(self, x: Tensor, answer: Tensor, mask: Tensor | None = None) -> Tensor:
         if self.norm == "pre":
             x = x + self.dropout(answer)
-            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+            return x + self.dropout(self._fed(self.feed_forward_norm(x), mask))
         x = self.attention_norm(x + self.dropout(answer))
-        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+        return self.feed_forward_norm(x + self.dropout(self._fed(x, mask)))
+
+    def _fed(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        if isinstance(self.feed_forward, Experts):
+            return self.feed_forward(x, mask if mask is None or mask.dim() == 2 else None)
+        return self.feed_forward(x)
 
 
 class DecoderBlock(nn.Module):
