@@ -91,7 +91,7 @@ class Options:
         metadata={
             "help": "hidden width of the network at each leaf; default: 32; 0: a learned distribution",
             "least": 0,
-            "search": "0;8;16;32",
+            "search": "0,8,16,32",
         },
     )
     routing: Literal["hard", "soft"] = field(
