@@ -31,6 +31,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "half the channels, int8": {"method": ("channels", "int8"), "channels": 0.5},
     "80 % of the weights zero": {"method": "prune", "sparsity": 0.8},
     "low rank": {"method": "low-rank", "energy": 0.9},
+    "early exits": {"method": "early-exit"},
 }
 TUNED = ("aware", "channels", "sparsity", "energy")
 
@@ -73,7 +74,7 @@ def _ways(chosen: argparse.Namespace, folder: Path) -> None:
     is_first = True
     for number, name in enumerate(names):
         way = WAYS[name]
-        given = {**way, "epochs": chosen.epochs} if set(way) & set(TUNED) else way
+        given = {**way, "epochs": chosen.epochs} if set(way) & set(TUNED) or way["method"] == "early-exit" else way
         try:
             result = compress(chosen.run, given, out=folder / str(number))
         except DeepenError as error:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from deepen.data.dataset import Dataset
     from deepen.report.comparison import Comparison
+    from deepen.runtime.exported_run import ExportedRun
     from deepen.verbs.check import CheckResult
     from deepen.verbs.evaluate import EvaluationResult
     from deepen.verbs.run import Run
@@ -81,11 +82,20 @@ def evaluate(
 ) -> EvaluationResult:
     """The figures of a run, or of several as an ensemble; by default on the test split that they have in common.
 
+    runs     run folders, or one .onnx file that `export` wrote, which wants `data` and takes the options `engine` and
+             `threads`, and needs no PyTorch
     weights  how much each run counts, in their order; "learned": as makes their validation split the most likely;
              default: all the same
     cascade  {"accuracy": "-0.2%"}, {"cost_share": 0.5} or {"thresholds": [0.9]}: each run is asked only where the one
              before it is not sure, instead of all together
     """
+    if (file := _exported(runs, weights, cascade)) is not None:
+        if data is None:
+            from deepen.core.errors import RunError
+
+            raise RunError(f"{file}: holds no data of its own; name the data to evaluate on.")
+        return _opened(file, options).evaluate(data, skip_bad=skip_bad, **options)
+
     from deepen.verbs.evaluate import evaluate as verb
 
     return verb(runs, data, options, weights=weights, cascade=cascade, skip_bad=skip_bad)
@@ -102,8 +112,11 @@ def predict(
 ) -> list[Any]:
     """One answer per sample of these files or folders, of a run, or of several by the mean of what each would say.
 
-    `weights` and `cascade` as in `evaluate`.
+    `runs`, `weights` and `cascade` as in `evaluate`.
     """
+    if (file := _exported(runs, weights, cascade)) is not None:
+        return _opened(file, options).predict(inputs, skip_bad=skip_bad, **options)
+
     from deepen.verbs.predict import predict as verb
 
     return list(verb(runs, inputs, options, weights=weights, cascade=cascade, skip_bad=skip_bad))
@@ -172,8 +185,49 @@ def tune(
     )
 
 
-def load(run: str | Path) -> Run:
-    """A run from its folder, every file verified. Raises RunError if it is missing, damaged or of another version."""
+def load(run: str | Path, **running: Any) -> Run | Any:
+    """A run from its folder, or an ExportedRun from an .onnx file, every byte verified.
+
+    running  of an .onnx file: `engine`, what computes it ("auto", "onnxruntime" or "openvino"), and `threads`
+
+    Raises RunError if it is missing, damaged or of another version.
+    """
+    if (file := _exported(run)) is not None:
+        found = _opened(file, running)
+        _refuse(running)
+        return found
+    _refuse(running, f", but {run} is none")
+
     from deepen.verbs.run import Run
 
     return Run(run)
+
+
+def _refuse(options: Mapping[str, Any], why: str = "") -> None:
+    """Raises OptionError for options that `load` does not read."""
+    if options:
+        from deepen.core.errors import OptionError
+
+        raise OptionError(f"{next(iter(options))}: load takes engine and threads, of an .onnx file{why}; leave it out.")
+
+
+def _exported(runs: str | Path | Sequence[str | Path], weights: Any = (), cascade: Any = None) -> str | None:
+    """The exported file that is named in place of a run, None where runs are. Raises RunError for one among several,
+    and for a kind that is never loaded."""
+    from deepen.cli.reading import exported_file
+
+    words = [str(runs)] if not isinstance(runs, list | tuple) else [str(each) for each in runs]
+    others = [*words[1:], *(["weights"] if weights or cascade is not None else [])]
+    found = [word for word in words if exported_file(word, others)]
+    return found[0] if found else None
+
+
+def _opened(file: str, options: dict[str, Any]) -> ExportedRun:
+    """The file on the engine that the options name, which are taken out of them."""
+    from deepen.cli.reading import Running
+    from deepen.core import options as option_rules
+    from deepen.runtime.exported_run import ExportedRun
+
+    running = option_rules.fields_of(Running)
+    stated = {name: options.pop(name) for name in running if options.get(name) is not None}
+    return ExportedRun(file, **option_rules.resolve(running, stated))

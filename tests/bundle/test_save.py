@@ -76,6 +76,28 @@ def test_a_folder_with_something_else_in_it_is_refused_and_untouched(tmp_path):
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
 
+@pytest.mark.parametrize("keep_folder", [False, True])
+def test_a_run_that_has_learned_nothing_is_withdrawn(run, keep_folder):
+    (run / "events" / "inner").mkdir(parents=True)
+    with FolderLock(run):
+        assert save.withdraw(run, further=("events",), keep_folder=keep_folder)
+    assert run.exists() == keep_folder
+    assert not run.exists() or not os.listdir(run)
+    assert run.parent.exists()
+
+
+def test_a_run_with_a_checkpoint_or_a_figure_is_not_withdrawn_nor_what_is_not_of_a_run(run):
+    (run / "notes.txt").write_text("mine")
+    (run / "metrics.jsonl").write_text("{}")
+    assert not save.withdraw(run) and sorted(os.listdir(run)) == ["metrics.jsonl", "notes.txt", "run.json"]
+    (run / "metrics.jsonl").unlink()
+    (run / "checkpoint").mkdir()
+    (run / "checkpoint" / "step-1").write_text("")
+    assert not save.withdraw(run) and (run / "run.json").exists()
+    (run / "checkpoint" / "step-1").unlink()
+    assert save.withdraw(run) and os.listdir(run) == ["notes.txt"]
+
+
 def test_a_link_or_a_file_is_refused(tmp_path):
     (tmp_path / "aim").mkdir()
     (tmp_path / "link").symlink_to("aim")

@@ -41,6 +41,11 @@ def test_one_line_per_evaluation_without_a_terminal(capsys: pytest.CaptureFixtur
     ]
 
 
+def test_a_training_without_a_budget_names_none(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().started({"model": "ngram", "rows": 1, "device": "cpu", "objective": "perplexity"})
+    assert capsys.readouterr().err == "training ngram on 1 sample, cpu\n"
+
+
 def test_whole_epochs_are_whole_and_parts_are_parts() -> None:
     assert evaluation_line({"epoch": 3}) == "epoch 3"
     assert evaluation_line({"epoch": 2.5}) == "epoch 2.5"

@@ -75,6 +75,15 @@ def test_a_fault_without_a_place_is_its_message():
     assert Fault("note", "k", "", "fine.").sentence() == "fine."
 
 
+def test_of_faults_without_places_a_group_says_the_messages():
+    faults = [Fault("warning", "column-same", "", f"column {name} is the same in all rows.") for name in "abcd"]
+    faults[2] = Fault("warning", "column-same", "c.csv", "column c is the same in all rows.")
+    (two,), (four,) = grouped(faults[:2]), grouped(faults)
+    first, second = (fault.message for fault in faults[:2])
+    assert two.sentence() == f"{first} 1 more like this: {second}"
+    assert four.sentence() == f"{first} 3 more like this: {second}, c.csv, ..."
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("skip_bad", [False, True])
 def test_errors_are_refused_always_and_bad_samples_unless_skipped(level, skip_bad):

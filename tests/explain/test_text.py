@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from deepen.core.errors import OptionError
-from deepen.core.figures import MarkedText, Matrix, Sample
+from deepen.core.figures import Gallery, MarkedText, Matrix, Sample
 from deepen.engine.task import Terms
 from deepen.explain import text_attention
 from deepen.explain.explaining import ExplainOptions, Request, Unfit
 from deepen.explain.text import TextExplainer
 from deepen.explain.text_gates import Side
 from deepen.nn.attention import MultiHeadAttention
+from deepen.nn.attention_record import recording
 from deepen.prepare.encoded import Batch, Encoded
 from deepen.prepare.ragged import Ragged
 
@@ -250,3 +251,35 @@ def test_weights_of_one_query_colour_the_text_and_large_ones_are_a_picture():
     assert isinstance(pooled[0], MarkedText) and pooled[0].weights == pytest.approx([0.4 / 0.6, 1]) and len(pooled) == 1
     large = text_attention.figures("", torch.rand(1, 50, 50), [[str(n) for n in range(50)]], " ")
     assert isinstance(large[0], Sample) and large[0].png and len(large) == 1
+
+
+class Scored:
+    """Metrics of a network whose worst answers are known."""
+
+    def __init__(self, model, worst=()):
+        self.model, self._worst = model, list(worst)
+
+    def worst(self, number):
+        return self._worst[:number]
+
+
+def test_a_report_shows_the_attention_in_the_worst_mistake_or_else_in_the_first_sample():
+    model = Sum(attends=True)
+    explainer, request, _ = made(model)
+    task, encoded = request.task, request.encoded
+    for worst, row, about in (([2, 0], 2, "the worst mistake, t.txt, line 3"), ([], 0, "a sample, t.txt, line 1")):
+        matrix, heads = explainer.attention_of_worst(Scored(model, worst), encoded, task.batch)
+        with torch.no_grad(), recording(model) as weights:
+            task.outputs(model, task.batch(encoded, np.array([row]), None))
+        ((_, own),) = weights
+        assert isinstance(matrix, Matrix) and matrix.row_names == matrix.column_names == TEXTS[row].split()
+        assert np.allclose(matrix.values, own[0].mean(0), atol=6e-4) and matrix.note.startswith(about)
+        assert isinstance(heads, Gallery) and heads.note == about
+
+
+def test_a_report_shows_no_attention_where_there_is_none():
+    explainer, request, _ = made(Sum(attends=True))
+    batch, encoded = request.task.batch, request.encoded
+    assert explainer.attention_of_worst(Scored(None, [0]), encoded, batch) == []
+    assert explainer.attention_of_worst(Scored(Sum(), [0]), encoded, batch) == []
+    assert explainer.attention_of_worst(Scored(request.model, [1]), encoded, batch) == []  # a text without words

@@ -73,7 +73,8 @@ def test_a_window_goes_down_the_gradient_of_its_loss(output):
     x, y = torch.from_numpy(table.copy()).requires_grad_(), torch.from_numpy(contexts.copy()).requires_grad_()
     draws, rate, losses = word2vec_loops._Draws(77), 0.3, []
     v, c = x, y
-    for centre, around in word2vec_loops._windows([4, 9], 1, draws):
+    ids, starts = np.array([4, 9], np.int32), np.array([0, 2])
+    for _, centre, around in word2vec_loops._windows(ids, starts, how.keep, 1, rate, rate, draws):
         targets, labels = word2vec_loops._targets(
             centre, how.negative, how.limits, how.others, how.nodes, how.signs, how.paths, draws
         )
@@ -82,7 +83,6 @@ def test_a_window_goes_down_the_gradient_of_its_loss(output):
         down = torch.autograd.grad(loss, (v, c))
         v, c = (each - rate * slope for each, slope in zip((v, c), down, strict=True))
         losses.append(float(loss))
-    ids, starts = np.array([4, 9], np.int32), np.array([0, 2])
     found = word2vec.skip_gram_block(ids, starts, table, contexts, how, rates=(rate, rate), key=77, loss_every=1)
     assert found == (pytest.approx(sum(losses), rel=1e-5), 2)
     np.testing.assert_allclose(table, v.detach().numpy(), atol=1e-5)

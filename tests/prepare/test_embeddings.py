@@ -10,7 +10,7 @@ from deepen.bundle import tensors
 from deepen.bundle.header import PREPARE_FILE, WEIGHTS_FILE, complete, write_header
 from deepen.core.errors import DataError, OptionError, RunError
 from deepen.core.files import sha256_file, write_bytes, write_json
-from deepen.prepare.embeddings import starting_embedding
+from deepen.prepare.embeddings import starting_embedding, starting_tables
 from deepen.prepare.text import TextOptions, learn
 from deepen.prepare.vector_files import write_vectors
 
@@ -41,6 +41,17 @@ def test_found_as_written_then_in_lower_case_and_the_rest_as_loud(tmp_path):
     torch.testing.assert_close(table[others], drawn[others] * scale)
     assert note.endswith("vectors for 3 of 7 words (42.9%), 1 of them in lower case; the others begin at random.")
     assert (fresh() == drawn).all(), "the draw itself is left alone"
+
+
+def test_every_table_of_a_network_begins_with_the_vectors(tmp_path):
+    network = {"embedding.weight": fresh(), "fixed_embedding.weight": fresh() + 1, "linear.weight": torch.ones(2, 3)}
+    table, note = starting_embedding(vectors(tmp_path), VOCABULARY, fresh())
+    found, notes = starting_tables(vectors(tmp_path), VOCABULARY, network)
+    assert list(found) == ["embedding.weight", "fixed_embedding.weight"] and notes == [note]
+    assert all(torch.equal(each, table) for each in found.values())
+    del network["fixed_embedding.weight"]
+    assert list(starting_tables(str(vectors(tmp_path)), VOCABULARY, network)[0]) == ["embedding.weight"]
+    assert starting_tables(None, VOCABULARY, network) == ({}, [])
 
 
 def test_all_found_and_another_kind_of_number(tmp_path):

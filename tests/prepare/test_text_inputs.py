@@ -17,18 +17,18 @@ def test_dropped_words_depend_on_row_and_place_alone():
     rows, draws = np.array([11, 3, 7]), Draws(seed=5, epoch=2)
     ids, mask = torch.full((3, 40), 17), torch.ones(3, 40, dtype=torch.bool)
     mask[1, 30:] = False
-    whole = with_dropped_words(ids, mask, 0.3, 1, draws, rows, "a")
-    alone = with_dropped_words(ids[2:, :35], mask[2:, :35], 0.3, 1, draws, rows[2:], "a")
+    whole = with_dropped_words(ids, mask, rows, draws, share=0.3, unknown=1, use="a")
+    alone = with_dropped_words(ids[2:, :35], mask[2:, :35], rows[2:], draws, share=0.3, unknown=1, use="a")
     assert torch.equal(whole[2:, :35], alone)
     assert set(whole.unique().tolist()) == {1, 17} and (whole[1, 30:] == 17).all()
-    assert not torch.equal(whole, with_dropped_words(ids, mask, 0.3, 1, Draws(5, 3), rows, "a"))
-    assert not torch.equal(whole, with_dropped_words(ids, mask, 0.3, 1, draws, rows, "b"))
+    assert not torch.equal(whole, with_dropped_words(ids, mask, rows, Draws(5, 3), share=0.3, unknown=1, use="a"))
+    assert not torch.equal(whole, with_dropped_words(ids, mask, rows, draws, share=0.3, unknown=1, use="b"))
 
 
 def test_the_share_of_dropped_words_is_the_one_asked_for():
     rows = np.arange(500)
     ids, mask = torch.full((500, 40), 17), torch.ones(500, 40, dtype=torch.bool)
-    found = with_dropped_words(ids, mask, 0.2, 1, Draws(0, 0), rows, "a")
+    found = with_dropped_words(ids, mask, rows, Draws(0, 0), share=0.2, unknown=1, use="a")
     assert abs((found == 1).float().mean() - 0.2) < 0.01
 
 

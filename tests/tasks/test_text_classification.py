@@ -11,10 +11,11 @@ import torch
 from torch.nn import functional as F
 
 from deepen.core.errors import OptionError
+from deepen.core.figures import MarkedText
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset
 from deepen.engine.evaluate import evaluate as score
-from deepen.models import textcnn
+from deepen.models import recurrent_classifier, textcnn
 from deepen.parallel.ranks import Alone
 from deepen.prepare.encoded import Draws
 from deepen.prepare.label_sets import LabelSetAnswer
@@ -226,3 +227,24 @@ def test_longer_texts_are_cut_and_counted():
     assert task.encode(made, "test", faults).ragged["ids"].lengths.tolist() == [2, 2, 2, 1, 2, 1]
     assert any(fault.kind == "text-cut" and "test: 3 texts cut" in fault.sentence() for fault in faults)
     assert task.sample()[0].shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "targets", [{"label": LABELS}, {"labels": [["pos"], ["neg", "pos"], [], ["neg"], [], ["pos"]]}]
+)
+def test_the_report_shows_where_attention_looks_in_the_worst_mistake(targets):
+    made = table(**targets)
+    task, _ = learned(made, Options(model="bilstm-attention"))
+    task.network = recurrent_classifier.Options(width=5, hidden=3, dropout=0.0)
+    encoded, metrics = task.encode(made, "test", []), task.metrics()
+    torch.manual_seed(0)
+    model = task.build().eval()
+    task.score(model, task.batch(encoded, np.arange(6), None), metrics)
+    row = metrics.worst(1)[0].row
+    shown = task.figures(metrics, encoded)[-1]
+    assert isinstance(shown, MarkedText) and shown.parts == TEXTS[row].split() and max(shown.weights) == 1
+    assert shown.note.startswith(f"the worst mistake, t.txt, line {row + 1}")
+    alone = task.metrics()  # outputs whose network is not known, such as those of an ensemble
+    batch = task.batch(encoded, np.arange(6), None)
+    task.score_outputs(task.outputs(model, batch), batch, alone)
+    assert task.figures(alone, encoded)[-1].title == "Worst mistakes"

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from deepen.core.errors import DataError, OptionError
+from deepen.core.figures import Matrix
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset
 from deepen.data.target import mark_target
 from deepen.models import decomposable_attention
 from deepen.prepare.encoded import Draws
-from deepen.tasks.text_pair_classification import TINY, Options, Task, learn
+from deepen.tasks.text_pair_classification import SIDES, TINY, Options, Task, learn
 from deepen.verbs.evaluate import evaluate
 from deepen.verbs.predict import predict
 from deepen.verbs.train import train
@@ -115,3 +116,17 @@ def test_a_score_is_learned_scored_and_answered(tmp_path):
     )
     near, far = predict(run.folder, tmp_path / "new.tsv")
     assert near.value > 4 > 2.5 > far.value
+
+
+@pytest.mark.parametrize("target", ["label", "score"])
+def test_the_report_shows_where_attention_looks_in_the_worst_pair(target):
+    made = mark_target(table().take([0, 1, 3]), target)
+    task = learned(made)
+    encoded, metrics = task.encode(made, "test", []), task.metrics()
+    torch.manual_seed(0)
+    task.score(task.build().eval(), task.batch(encoded, np.arange(len(encoded)), None), metrics)
+    row = metrics.worst(1)[0].row
+    shown = task.figures(metrics, encoded)[-1]
+    sides = [made.column(side)[row].as_py().split() for side in SIDES]
+    assert isinstance(shown, Matrix) and [shown.row_names, shown.column_names] == sides
+    assert shown.note == f"the worst mistake, {encoded.source(row)}"

@@ -16,7 +16,9 @@ from deepen import compare, evaluate, predict, train
 from deepen.bundle import header
 from deepen.compress.quantized_layers import Whole
 from deepen.core.errors import OptionError, RunError
+from deepen.nn.exits import WithExits
 from deepen.verbs.compress import compress
+from deepen.verbs.export import export
 from deepen.verbs.loaded import loaded
 
 SMALL = {"epochs": 2, "threads": 1}
@@ -27,6 +29,7 @@ def runs(tmp_path_factory):
     """A run of pictures and one of numbers, trained once."""
     folder = tmp_path_factory.mktemp("runs")
     train("image-classification", "tiny", model="lenet", out=folder / "pictures", **SMALL)
+    train("image-classification", "tiny", model="mlp", out=folder / "pictures-mlp", **SMALL)
     train("tabular-regression", "tiny", model="mlp", out=folder / "numbers", **SMALL)
     return folder
 
@@ -42,6 +45,7 @@ def figures(run) -> dict:
         ("pictures", {"method": ("channels", "low-rank", "int8-weights"), "epochs": 1}),
         ("pictures", {"method": ("prune",), "epochs": 1, "sparsity": 0.6}),
         ("pictures", {"method": ("fixed-point",), "bits": 6, "aware": True, "epochs": 1}),
+        ("pictures-mlp", {"method": ("early-exit", "int8"), "epochs": 1}),
         ("numbers", {"method": ("channels", "int8"), "epochs": 0}),
         ("numbers", {"method": ("distil",), "student": "mlp", "epochs": 1, "unlabelled": "munge"}),
     ],
@@ -107,6 +111,37 @@ def test_a_search_keeps_to_the_wish(runs, tmp_path):
     with pytest.raises(OptionError, match="none of 2 networks keeps to it; the nearest has size"):
         compress(runs / "pictures", {"budget": "size<1", "method": "int8-weights"}, out=tmp_path / "b")
     assert not (tmp_path / "b").exists()
+
+
+def test_exits_keep_the_wish_on_validation_and_answer_as_stated(runs, tmp_path):
+    result = compress(
+        runs / "pictures-mlp", {"method": "early-exit", "epochs": 2, "exit_accuracy": "-9%"}, out=tmp_path / "a"
+    )
+    assert "on validation the exits (after stage 1 above" in " ".join(result.notes)
+    (change,) = header.read_header(tmp_path / "a")["extra"]["changes"]
+    model = loaded(tmp_path / "a").model
+    assert isinstance(model, WithExits) and list(model.thresholds) == change["thresholds"] and model.places == (0,)
+    assert result.stages[1].cost["parameters"] > result.stages[0].cost["parameters"]
+    for words, options in (
+        ("several classes, by a logit for each; tabular-regression", {"method": "early-exit"}),
+        (
+            "--exits 2: this network has 2 stages, so an exit can stand after 1 to 1",
+            {"method": "early-exit", "exits": 2},
+        ),
+        ("has no stages after which it could answer", {"method": "early-exit"}),
+        ("only whole numbers can follow early-exit, not prune", {"method": ("early-exit", "prune")}),
+        (
+            "--exit-accuracy and --exit-cost are two wishes",
+            {"method": "early-exit", "exit_accuracy": "9%", "exit_cost": 1},
+        ),
+        ("this network has early exits already", {"method": "prune"}),
+    ):
+        of = {"several": "numbers", "has no ": "pictures", "this ne": "a"}.get(words[:7], "pictures-mlp")
+        with pytest.raises(OptionError, match=words):
+            compress((tmp_path if of == "a" else runs) / of, {"epochs": 0, **options}, out=tmp_path / "none")
+    with pytest.raises(OptionError, match="answers early where it is sure, which a graph cannot"):
+        export(tmp_path / "a", out=tmp_path / "a.onnx")
+    assert os.listdir(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from deepen import evaluate, predict, train
 from deepen.core.errors import DataError, OptionError, RunError
 from deepen.data.dataset import Dataset
 from deepen.engine.evaluate import evaluate as score
+from deepen.engine.task import Terms
 from deepen.parallel.ranks import Alone
 from deepen.verbs.ensemble import EnsembleTask, Together, as_one, encoded_alike, load_members, together
 from deepen.verbs.evaluate import samples_for
@@ -165,6 +166,19 @@ def test_other_labels_targets_and_tasks_are_refused(pair_of):
     elsewhere = task_module("tabular-regression").Task(number.options.task, {**number.task.state, "target": "price"})
     with pytest.raises(RunError, match="answers 'rent', but this run answers 'price'"):
         together([number, dataclasses.replace(number, task=elsewhere)], [0.5, 0.5])
+
+
+def test_runs_on_another_basis_are_refused_by_its_name(pair_of):
+    run = loaded(pair_of("tabular-regression")[0])
+
+    def based(fingerprint: str) -> Loaded:
+        terms = Terms("text", (fingerprint,), basis="tokenizer")
+        kind = type("Based", (type(run.task),), {"terms": terms})
+        return dataclasses.replace(run, task=kind(run.options.task, run.task.state))
+
+    together([based("c0de"), based("c0de")], [0.5, 0.5])
+    with pytest.raises(RunError, match=r"but its tokenizer differs \(fingerprint f00d, not c0de\).*one tokenizer\.$"):
+        together([based("c0de"), based("f00d")], [0.5, 0.5])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,12 +16,13 @@ pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
 
 from deepen.core.errors import OptionError, RunError
+from deepen.prepare.answers import ClassAnswer, ClassProbability, NumberAnswer
 from deepen.prepare.image import encode_png
 from deepen.prepare.image_guard import guarded
 from deepen.serve.limits import ServeOptions
 from deepen.verbs.loaded import loaded
 from deepen.verbs.predict import predict
-from deepen.verbs.run_answers import RunAnswers, fields_of
+from deepen.verbs.run_answers import RunAnswers, fields_of, plain
 from deepen.verbs.serve import models, serve, serving
 from deepen.verbs.train import train
 from tests.faults.image_cases import bomb, half, many_scans
@@ -73,6 +75,14 @@ def test_a_picture_is_answered_as_its_file_is(run, tmp_path):
     (outcome,) = answers.answer(answers.prepare([{"image": picture(5)}]))
     assert outcome.answer is not None and outcome.answer["label"] == predicted.label
     assert outcome.answer["probability"] == pytest.approx(predicted.probability, abs=1e-6)
+
+
+def test_an_answer_is_plain_as_asdict_makes_it():
+    parts = (ClassProbability("a", 0.7), ClassProbability("b", 0.3))
+    for answer in (ClassAnswer("x", "a", 0.7, parts), NumberAnswer("x", -1.5), ClassAnswer("", "", 0.0, ())):
+        assert json.dumps(plain(answer)) == json.dumps(dataclasses.asdict(answer))
+    nested = {"a": [parts, {"b": parts[0]}], "c": None}
+    assert plain(nested) == {"a": [[plain(each) for each in parts], {"b": plain(parts[0])}], "c": None}
 
 
 def test_what_is_said_of_a_run_holds_no_path(run, table_run):

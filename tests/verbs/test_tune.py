@@ -29,9 +29,9 @@ from deepen.core.errors import FileError, OptionError, RunError, TrainingError
 from deepen.core.files import read_json
 from deepen.core.options import fields_of
 from deepen.engine.events import Silent
-from deepen.verbs import tuning_study
+from deepen.verbs import tuning_study, tuning_trials
 from deepen.verbs.evaluate import evaluate
-from deepen.verbs.options import groups
+from deepen.verbs.options import groups, task_module
 from deepen.verbs.run import Run
 from deepen.verbs.search_space import dimension
 from deepen.verbs.train import train
@@ -323,6 +323,13 @@ def test_preparing_is_shared_where_it_is_the_same(tmp_path: Path, monkeypatch: p
     for each in result.trials:  # each trial is what `train` makes of its options
         plain = train(TASK, "tiny", {**QUICK, **each.options}, out=tmp_path / f"plain-{each.number}")
         assert plain.metrics_of("val") == each.figures
+
+
+def test_what_cuts_samples_prepares_them() -> None:
+    """Windows of another length are other samples, and so are those of a model that counts."""
+    found = set(tuning_trials._preparing_names(task_module("language-modeling").Options))
+    assert {"model", "sequence_length", "context", "text.level"} <= found and not {"width", "tied"} & found
+    assert "model" not in set(tuning_trials._preparing_names(task_module(TASK).Options))
 
 
 def test_a_training_that_diverges_is_a_bad_trial_not_the_end(tmp_path: Path) -> None:

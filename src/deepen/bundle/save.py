@@ -6,12 +6,12 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from deepen.bundle import header as run_header
-from deepen.bundle.header import CHECKPOINT_FOLDER, FILES, RUN_FILE, WEIGHTS_FILE
+from deepen.bundle.header import CHECKPOINT_FOLDER, FILES, METRICS_FILE, RUN_FILE, WEIGHTS_FILE
 from deepen.core import files
 from deepen.core.disk import file_error
 from deepen.core.errors import RunError
@@ -84,6 +84,29 @@ def create(folder: Path | str, header: Mapping[str, object], *, replace: bool = 
         run_header.write_header(folder, run_header.complete(header))
         for name in FILES:
             (folder / name).unlink(missing_ok=True)
+
+
+def withdraw(folder: Path | str, *, further: Sequence[str] = (), keep_folder: bool = False) -> bool:
+    """Takes away a run that was begun and has learned nothing yet; returns whether it did.
+
+    A run with a checkpoint or a metrics.jsonl stays as it is, and so does whatever is not of a run.
+
+    further      names of folders that were made in it beside the run's own
+    keep_folder  leave the folder itself, which was there before
+    """
+    folder = Path(folder)
+    if any(folder.glob(f"{CHECKPOINT_FOLDER}/*")) or (folder / METRICS_FILE).exists():
+        return False
+    try:
+        for name in (CHECKPOINT_FOLDER, *further):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        for name in (*FILES, RUN_FILE, LOCK_NAME):
+            (folder / name).unlink(missing_ok=True)
+        if not keep_folder and not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        raise file_error(error, folder) from error
+    return True
 
 
 def update(folder: Path | str, **changes: object) -> None:

@@ -26,6 +26,7 @@ EXAMPLES = (
     "deepen compress runs/photos-resnet18 --method channels,int8 --channels 0.5 --epochs 3",
     "deepen compress runs/photos-resnet18 --budget 'latency<2ms'",
     "deepen compress runs/photos-resnet18 --method distil --student lenet --unlabelled augment",
+    "deepen compress runs/photos-resnet18 --method early-exit --exit-accuracy -0.5%",
     "deepen compress runs/digits-wren --method fixed-point --bits 6 --aware",
     "deepen compress runs/digits-a --method average --with runs/digits-b,runs/digits-c",
 )
@@ -35,6 +36,7 @@ METHODS = (
     ("channels", "whole channels removed, with all that hangs on them, then tuned"),
     ("prune", "the smallest weights set to zero, all at once or while tuning"),
     ("low-rank", "layers as the product of two thinner ones, then tuned"),
+    ("early-exit", "heads between the stages answer what they are sure of, by thresholds from validation"),
     ("int8", "weights and inputs as whole numbers of 8 bits, calibrated on validation samples"),
     ("int8-weights", "weights alone: a quarter of the size, as fast as before"),
     ("fixed-point", "dynamic fixed point of --bits"),

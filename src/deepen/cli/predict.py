@@ -70,8 +70,13 @@ def run(argv: list[str]) -> int:
     is_exported = exported_file(folder, others_of(own))
     runs = folder if is_exported else run_folders(folder, others_of(own))
     out = own.get("out")
-    further = {}
-    if out is not None and not out.lower().endswith(OUT_FORMATS):
+    further, program = {}, None
+    if is_exported:
+        from deepen.runtime import load
+
+        program = load(folder, engine=own.get("engine", "auto"), threads=own.get("threads"))
+        further = program.formats
+    elif out is not None and not out.lower().endswith(OUT_FORMATS):
         from deepen.verbs.formats import formats
 
         further = formats(runs if isinstance(runs, str) else runs[0])
@@ -80,11 +85,8 @@ def run(argv: list[str]) -> int:
     faults: list[Fault] = []
     given = arguments.only(fields_of(*groups))
     weights, skip_bad = weights_of(own), own.get("skip_bad", False)
-    if is_exported:
-        from deepen.runtime import load
-
-        program = load(folder, engine=own.get("engine", "auto"), threads=own.get("threads"))
-        found = program.predict(inputs, given, skip_bad=skip_bad, flags=True, faults=faults)
+    if program is not None:
+        found = list(program.predict(inputs, given, skip_bad=skip_bad, flags=True, faults=faults))
     else:
         from deepen.verbs.predict import predict
 

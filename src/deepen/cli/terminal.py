@@ -50,11 +50,12 @@ class Terminal:
             self._silence()
 
     def started(self, plan: Mapping[str, Any]) -> None:
-        """Training begins: says the plan's model, rows, device and budget, and from then on follows its objective."""
+        """Training begins: says the plan's model, rows, device and any budget; from then on follows its objective."""
         self._objective = str(plan.get("objective", ""))
-        if {"model", "rows", "device", "budget"} <= set(plan):
+        if {"model", "rows", "device"} <= set(plan):
+            budget = f", for {plan['budget']}" if "budget" in plan else ""
             rows = plural(plan["rows"], "sample")
-            self.message(f"training {plan['model']} on {rows}, {plan['device']}, for {plan['budget']}")
+            self.message(f"training {plan['model']} on {rows}, {plan['device']}{budget}")
         if is_first_rank() and has_bar():
             self._open_bar()
 

@@ -13,16 +13,17 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from deepen.compress import aware, fold, low_rank, quantized_layers, resize
+from deepen.compress import aware, early_exit, fold, low_rank, quantized_layers, resize
 
 Change = dict[str, Any]
 FIELD = "changes"
-STEPS: dict[str, Callable[[nn.Module, Mapping[str, Any]], None]] = {
+STEPS: dict[str, Callable[[nn.Module, Mapping[str, Any]], nn.Module | None]] = {
     "resize": resize.rebuild,
     "fold-batch-norms": fold.rebuild,
     "low-rank": low_rank.rebuild,
     "quantize": quantized_layers.rebuild,
     "aware": aware.rebuild,
+    early_exit.STEP: early_exit.rebuild,
 }
 AnyTask = TypeVar("AnyTask")
 
@@ -35,13 +36,14 @@ def of_header(header: Mapping[str, Any]) -> list[Change]:
     return found
 
 
-def apply(network: nn.Module, changes: Sequence[Mapping[str, Any]]) -> None:
-    """Changes a network that the task has just built, in place and in order; its weights are loaded afterwards.
+def apply(network: nn.Module, changes: Sequence[Mapping[str, Any]]) -> nn.Module:
+    """A network that the task has just built, changed in order, partly in place; its weights are loaded afterwards.
 
     Raises KeyError, TypeError or ValueError for steps that do not fit the network.
     """
     for change in changes:
-        STEPS[change["step"]](network, change)
+        network = STEPS[change["step"]](network, change) or network
+    return network
 
 
 def with_changes(task: AnyTask, changes: Sequence[Mapping[str, Any]]) -> AnyTask:
@@ -54,6 +56,4 @@ def with_changes(task: AnyTask, changes: Sequence[Mapping[str, Any]]) -> AnyTask
 
 
 def _built(build: Callable[[], nn.Module], changes: Sequence[Mapping[str, Any]]) -> nn.Module:
-    network = build()
-    apply(network, changes)
-    return network
+    return apply(build(), changes)

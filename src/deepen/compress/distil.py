@@ -8,7 +8,12 @@ the student's to one of the teacher's, through a linear map P of its own that is
 averaged over places first.
 
 Labels are not needed for the teacher's part, so further inputs can be made without end: by the task's own augmentation,
-or as made_up.py does.
+or as made_up.py does; and samples that nobody has labelled can be read beside the others (further.py). Of both the
+teacher's part alone is learned, with a weight of 1.
+
+A task whose networks learn on other batches than they answer has a lesson of its own, which takes the place of the
+first two terms (engine/task.Teachable; lesson_next_token.py, lesson_tags.py). A hint then holds for each place of a
+sequence by itself.
 
 Sources: Bucila, Caruana and Niculescu-Mizil 2006, Model Compression (MUNGE, and the form without labels); Hinton,
 Vinyals and Dean 2015 (temperature); Romero et al. 2015, FitNets (hints); Goodfellow, Bengio and Courville 2016, Deep
@@ -27,13 +32,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepen.compress.further import Beside
 from deepen.compress.made_up import MadeUp
 from deepen.core.errors import OptionError
-from deepen.engine.task import SharedOutputs
+from deepen.engine.task import SharedOutputs, Teachable
+from deepen.ops.auxiliary import Auxiliary, with_auxiliary
 from deepen.ops.losses import Loss
-from deepen.prepare.encoded import Batch, Draws, Encoded
+from deepen.ops.softened import softened_divergence
+from deepen.prepare.encoded import Batch, Draws
 
 Inputs = Literal["none", "augment", "munge", "gaussian"]
+OF_OUTPUTS, OF_LESSONS = 4.0, 1.0  # temperatures where none is stated
 
 
 @dataclass(frozen=True)
@@ -47,16 +56,23 @@ class Teaching:
     inputs: Inputs = "none"
 
 
-def taught(task: Any, teacher: nn.Module, teaching: Teaching) -> Any:
+def taught(task: Any, teacher: nn.Module, teaching: Teaching, beside: Beside | None = None) -> Any:
     """The student's task, whose loss and batches are a distillation's, and everything else its own.
 
-    teacher  a network of a task that prepares as this one does. Raises OptionError for outputs that cannot be learned.
+    teacher  a network of a task that prepares as this one does
+    beside   the training samples with unlabelled ones behind them, where training goes over those
+
+    Raises OptionError for outputs that cannot be learned.
     """
     if not isinstance(task, SharedOutputs):
         raise OptionError("--method distil: the networks of this task have no outputs that another one can learn.")
     pupil: Any = copy.copy(task)
-    lesson = _Lesson(cast(Any, task), teacher.eval(), teaching)
+    lesson = _Distillation(cast(Any, task), teacher.eval(), teaching, beside)
     pupil.loss, pupil.batch = lesson.loss, lesson.batch
+    if lesson.own is not None and lesson.own.carried is not None:
+        pupil.carried = lesson.own.carried
+    if beside is not None:
+        pupil.order = lesson.order
     if teaching.hints:
         pupil.build = lesson.build
     return pupil
@@ -79,9 +95,12 @@ class Hinted(nn.Module):
             return getattr(super().__getattr__("student"), name)
 
 
-class _Lesson:
-    def __init__(self, task: Any, teacher: nn.Module, teaching: Teaching) -> None:
-        self.task, self.teacher, self.teaching = task, teacher, teaching
+class _Distillation:
+    """own: the task's own lesson, where it has one."""
+
+    def __init__(self, task: Any, teacher: nn.Module, teaching: Teaching, beside: Beside | None) -> None:
+        self.task, self.teacher, self.teaching, self.beside = task, teacher, teaching, beside
+        self.own = task.lesson(teacher, teaching.temperature) if isinstance(task, Teachable) else None
         self._build, self._loss, self._batch = task.build, task.loss, task.batch
         self._inputs = MadeUp(teaching.inputs, task.batch)
         self._exclusive: bool | None = None
@@ -92,42 +111,57 @@ class _Lesson:
         widths = [(_width(student, a), _width(self.teacher, b)) for a, b in self.teaching.hints]
         return Hinted(student, [nn.Linear(a, b) for a, b in widths])
 
-    def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
+    def order(self, encoded: Any, num_batches: int, *, seed: int, epoch: int) -> list[np.ndarray]:
+        """Batches of labelled samples, and of others."""
+        return encoded.order(self.task, num_batches, seed=seed, epoch=epoch)
+
+    def batch(self, encoded: Any, rows: np.ndarray, draws: Draws | None) -> Batch:
         """The task's batch; in training, of made-up inputs where they are wanted."""
+        if isinstance(encoded, Beside):
+            return self._of_either(encoded, rows, cast(Draws, draws))
         batch = self._batch(encoded, rows, draws)
         if draws is None or self.teaching.inputs in ("none", "augment"):
             return batch
         return Batch(self._inputs.made_up(encoded, batch, draws), batch.count, rows)
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
-        """See the top of this file. Of made-up inputs nobody knows the label: the teacher's part alone."""
-        teaching = self.teaching
+        """See the top of this file. Of inputs whose label nobody knows: the teacher's part alone."""
+        known = self.beside is None or self.beside.is_labelled(batch.rows)
+        weight = self.teaching.weight if known and self.teaching.inputs not in ("munge", "gaussian") else 1.0
         seen: dict[int, Tensor] = {}
-        with _listening(model, self.teacher, teaching.hints, seen):
-            own = self._outputs(model, batch)
-            with torch.no_grad():
-                right = self.task.outputs(self.teacher.to(own.device), batch)
-            weight = 1.0 if teaching.inputs in ("munge", "gaussian") else teaching.weight
-            total = weight * self._apart(own, right)
-            if isinstance(model, Hinted):
-                for number, layer in enumerate(model.maps):
-                    wanted = _pooled(seen[2 * number + 1])
-                    total = (
-                        total
-                        + teaching.hint_weight * (layer(_pooled(seen[2 * number])) - wanted).square().mean(1).sum()
-                    )
-        if weight < 1:
+        with _listening(model, self.teacher, self.teaching.hints, seen):
+            taught = self._taught if self.own is None else self.own.loss
+            total = taught(model, batch, weight)
+        if isinstance(model, Hinted):
+            for number, layer in enumerate(model.maps):
+                apart = self._hint(layer, seen[2 * number], seen[2 * number + 1], batch)
+                total = total + self.teaching.hint_weight * apart
+        if self.own is None and weight < 1:
             total = total + (1 - weight) * self._loss(model, batch).sum
         return Loss(total)
 
-    def _outputs(self, model: nn.Module, batch: Batch) -> Tensor:
-        try:
-            return self.task.outputs(model, batch)
-        except KeyError as error:  # the batches of training lack what answers are made of
-            raise OptionError(
-                f"--method distil: this task trains on other batches than it answers ({error} is missing), so that a "
-                "student cannot learn from answers."
-            ) from error
+    def _of_either(self, encoded: Beside, rows: np.ndarray, draws: Draws) -> Batch:
+        if encoded.is_labelled(rows):
+            return self._batch(encoded.labelled, rows, draws)
+        found = encoded.further.at(draws.seed, draws.epoch)
+        batch = self._batch(found, rows - len(encoded.labelled), draws)
+        return Batch(batch.tensors, batch.count, rows)
+
+    def _taught(self, model: nn.Module, batch: Batch, weight: float) -> Tensor:
+        """`weight` times how far the outputs are from the teacher's; those of side branches too."""
+        outputs: Any = self.task.outputs(model, batch)
+        device = (outputs.logits if isinstance(outputs, Auxiliary) else outputs).device
+        with torch.no_grad():
+            right = self.task.outputs(self.teacher.to(device), batch)
+        return weight * with_auxiliary(outputs, lambda own: self._apart(own, right))
+
+    def _hint(self, layer: nn.Module, own: Tensor, right: Tensor, batch: Batch) -> Tensor:
+        """The summed squared distance of what two layers give; of a task with a lesson of its own place by place."""
+        if self.own is None or own.dim() != 3 or own.shape[:2] != right.shape[:2]:
+            return (layer(_pooled(own)) - _pooled(right)).square().mean(1).sum()
+        apart = (layer(own) - right).square().mean(2)
+        mask = batch.tensors.get("mask")
+        return (apart if mask is None or mask.shape != apart.shape else apart.masked_fill(~mask, 0.0)).sum()
 
     def _apart(self, own: Tensor, right: Tensor) -> Tensor:
         """Summed over the samples; of a network of several members that learn for themselves, the mean of theirs."""
@@ -136,8 +170,7 @@ class _Lesson:
         t = self.teaching.temperature
         if own.dim() > 1 and own.shape[-1] == len(self.task.terms.labels):
             if self._are_exclusive(right):
-                log_p, log_q = F.log_softmax(own / t, -1), F.log_softmax(right / t, -1)
-                return t * t * F.kl_div(log_p, log_q, reduction="sum", log_target=True)
+                return softened_divergence(right, own, t).sum()
             return t * t * F.binary_cross_entropy_with_logits(own / t, torch.sigmoid(right / t), reduction="sum")
         if self.task.terms.labels:
             raise OptionError(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,9 +57,11 @@ class LayerCost:
     milliseconds: float
 
 
-def cost(network: nn.Module, call: Callable[[nn.Module], Any], call32: Callable[[nn.Module], Any]) -> Cost:
-    """What a network costs. `call` is a pass over one sample, `call32` over 32."""
-    multiply_adds, _ = multiply_adds_of(network, call)
+def cost(
+    network: nn.Module, calls: Sequence[Callable[[nn.Module], Any]], calls32: Sequence[Callable[[nn.Module], Any]]
+) -> Cost:
+    """What a network costs. `calls` are passes over one sample each, `calls32` over 32: several where they differ."""
+    multiply_adds = round(statistics.mean(multiply_adds_of(network, call)[0] for call in calls))
     weights = prunable(network).values()
     count = sum(weight.numel() for weight in weights)
     empty = sum(int((weight == 0).sum()) for weight in weights) / count if count else 0.0
@@ -65,8 +70,8 @@ def cost(network: nn.Module, call: Callable[[nn.Module], Any], call32: Callable[
         parameters=num_parameters(network),
         zeros=empty,
         multiply_adds=multiply_adds,
-        latency=milliseconds(network, call),
-        latency32=milliseconds(network, call32),
+        latency=milliseconds(network, *calls),
+        latency32=milliseconds(network, *calls32),
     )
 
 
@@ -86,18 +91,20 @@ def multiply_adds_of(network: nn.Module, call: Callable[[nn.Module], Any]) -> tu
     return counter.get_total_flops() // 2, by_name
 
 
-def milliseconds(network: nn.Module, call: Callable[[nn.Module], Any], *, seconds: float = SECONDS) -> float:
-    """Of a pass: the median of as many as fit into this time, after two that do not count."""
-    taken: list[float] = []
+def milliseconds(network: nn.Module, *calls: Callable[[nn.Module], Any], seconds: float = SECONDS) -> float:
+    """Of a pass: the median of as many as fit into this time, after two that do not count; of several their mean."""
+    taken: list[list[float]] = [[] for _ in calls]
     with torch.inference_mode():
         for _ in range(2):
-            call(network)
+            calls[0](network)
         end = time.perf_counter() + seconds
-        while len(taken) < LEAST_CALLS or time.perf_counter() < end:
+        for call, own in itertools.cycle(zip(calls, taken, strict=True)):
+            if time.perf_counter() > end and len(taken[-1]) >= math.ceil(LEAST_CALLS / len(calls)):
+                break
             start = time.perf_counter()
             call(network)
-            taken.append(time.perf_counter() - start)
-    return 1000 * sorted(taken)[len(taken) // 2]
+            own.append(time.perf_counter() - start)
+    return 1000 * statistics.mean(statistics.median_high(own) for own in taken)
 
 
 def layer_costs(network: nn.Module, call: Callable[[nn.Module], Any]) -> list[LayerCost]:

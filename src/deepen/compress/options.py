@@ -9,9 +9,10 @@ from typing import Literal
 from deepen.core.errors import OptionError
 from deepen.core.options import flag_of
 
-Method = Literal["distil", "average", "channels", "prune", "low-rank", "int8", "int8-weights", "fixed-point"]
+Method = Literal[
+    "distil", "average", "channels", "prune", "low-rank", "early-exit", "int8", "int8-weights", "fixed-point"
+]
 WHOLE: tuple[Method, ...] = ("int8", "int8-weights", "fixed-point")
-TUNED: tuple[Method, ...] = ("channels", "prune", "low-rank")
 READERS: dict[str, tuple[str, ...]] = {
     "channels": ("channels",),
     "criterion": ("channels",),
@@ -19,6 +20,9 @@ READERS: dict[str, tuple[str, ...]] = {
     "pace": ("prune",),
     "by_layer": ("prune",),
     "energy": ("low-rank",),
+    "exits": ("early-exit",),
+    "exit_accuracy": ("early-exit",),
+    "exit_cost": ("early-exit",),
     "bits": ("fixed-point",),
     "aware": ("int8", "fixed-point"),
     "calibration": ("int8", "fixed-point"),
@@ -31,6 +35,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "hints": ("distil",),
     "hint_weight": ("distil",),
     "unlabelled": ("distil",),
+    "inputs_from": ("distil",),
     "soup": ("average",),
 }
 
@@ -55,7 +60,7 @@ class CompressOptions:
         default=None,
         metadata={
             "help": "passes over the training data to tune after each step; default: 3, of small data more (channels, "
-            "prune, low-rank, --aware), of distil what the student's own recipe says; 0: none",
+            "prune, low-rank, early-exit, --aware), of distil what the student's own recipe says; 0: none",
             "least": 0.0,
         },
     )
@@ -85,6 +90,21 @@ class CompressOptions:
             "below": 1.0,
         },
     )
+    exits: tuple[int, ...] = field(
+        default=(),
+        metadata={"help": "stages after which an exit stands, from 1; default: all but the last (early-exit)"},
+    )
+    exit_accuracy: str | None = field(
+        default=None,
+        metadata={"help": "what exits shall keep on validation, such as 93%; default: -0.2% of the whole (early-exit)"},
+    )
+    exit_cost: float | None = field(
+        default=None,
+        metadata={
+            "help": "instead: the mean time of a sample, as a part of the whole network's (early-exit)",
+            "above": 0.0,
+        },
+    )
     bits: int = field(default=8, metadata={"help": "width of weights and inputs (fixed-point)", "least": 2, "most": 16})
     aware: bool = field(default=False, metadata={"help": "tune with the rounding in place (int8, fixed-point)"})
     calibration: int = field(
@@ -96,7 +116,13 @@ class CompressOptions:
     student_options: tuple[str, ...] = field(
         default=(), metadata={"help": "its own options, such as width=32,depth=2 (distil)"}
     )
-    temperature: float = field(default=4.0, metadata={"help": "by which logits are divided (distil)", "above": 0.0})
+    temperature: float | None = field(
+        default=None,
+        metadata={
+            "help": "by which logits are divided (distil); default: 4, of what is answered place by place 1",
+            "above": 0.0,
+        },
+    )
     teacher_weight: float = field(
         default=0.7, metadata={"help": "of the teacher beside the labels (distil)", "least": 0.0, "most": 1.0}
     )
@@ -109,6 +135,13 @@ class CompressOptions:
         metadata={
             "help": "inputs that only the teacher labels, without end (distil): the task's augmentation; MUNGE, from "
             "neighbours; drawn from a Gaussian fitted to the samples"
+        },
+    )
+    inputs_from: str | None = field(
+        default=None,
+        metadata={
+            "help": "further samples that only the teacher labels (distil): a file or folder, or a variational "
+            "autoencoder's run, which draws pictures without end"
         },
     )
     soup: Literal["uniform", "greedy"] = field(
@@ -132,5 +165,7 @@ def require_order(methods: Sequence[str]) -> None:
             raise OptionError(f"--method: {name} is named twice; name it once.")
         if name in ("distil", "average") and place:
             raise OptionError(f"--method: {name} begins from whole runs, so it comes first; reorder them.")
+        if place and methods[place - 1] == "early-exit" and name not in WHOLE:
+            raise OptionError(f"--method: only whole numbers can follow early-exit, not {name}; reorder them.")
         if place and methods[place - 1] in WHOLE:
             raise OptionError(f"--method: {methods[place - 1]} comes last, since whole numbers are not tuned; reorder.")

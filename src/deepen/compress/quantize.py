@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from deepen.compress.quantized_layers import Whole, WholeLayer, emptied, kind_of, reference_path
+from deepen.compress.quantized_layers import Whole, WholeLayer, WholeMembers, emptied, kind_of, reference_path
 from deepen.compress.quantized_recurrent import WholeRecurrent
 from deepen.compress.replace import called, replace
 from deepen.compress.rounding import affine_grid, fixed_point_grid
@@ -26,6 +26,10 @@ from deepen.compress.rounding import affine_grid, fixed_point_grid
 Scheme = Literal["int8", "int8-weights", "fixed-point"]
 VALUES = 4096  # numbers kept of each layer's input in each batch, to judge errors by
 TRIALS = 15
+READ = ("embedding", "recurrent", "members")  # kinds whose weights others than the layer itself may read
+WEIGHTS_ALONE = ("embedding", "members")  # kinds whose inputs stay as they are
+NAMED = 3  # parts of a network that a note names
+LEAST_SHARE = 0.0005  # of the weights, of which a note is made
 
 
 @dataclass
@@ -52,8 +56,8 @@ class Seen:
 def layers_of(network: nn.Module, call: Callable[[nn.Module], object], skipped: Sequence[str] = ()) -> dict[str, str]:
     """The layers that can be made of whole numbers, by name their kind.
 
-    Those are the ones that a call uses, and tables and recurrent layers too, whose weights others may read. `skipped`
-    are names, or beginnings of them that end where a part ends.
+    Those are the ones that a call uses, and tables, recurrent layers and members too, whose weights others may read.
+    `skipped` are names, or beginnings of them that end where a part ends.
     """
     used = set(called(network, call))
     found: dict[str, str] = {}
@@ -61,7 +65,7 @@ def layers_of(network: nn.Module, call: Callable[[nn.Module], object], skipped: 
         kind = kind_of(module)
         if kind is None or not name or any(name == each or name.startswith(f"{each}.") for each in skipped):
             continue
-        if name in used or kind in ("embedding", "recurrent"):
+        if name in used or kind in READ:
             found[name] = kind
     return found
 
@@ -112,7 +116,7 @@ def specs(
     found: dict[str, dict[str, Any]] = {}
     for name, kind in kinds.items():
         given = None
-        if scheme != "int8-weights" and kind != "embedding" and name in seen:
+        if scheme != "int8-weights" and kind not in WEIGHTS_ALONE and name in seen:
             own = seen[name]
             values = torch.cat(own.values)
             if fixed:
@@ -205,6 +209,43 @@ def milliseconds(call: Callable[[], object], trials: int = TRIALS) -> float:
         call()
         taken.append(time.perf_counter() - start)
     return 1000 * sorted(taken)[len(taken) // 2]
+
+
+def said(network: nn.Module) -> list[str]:
+    """Sentences about what stayed in floats of a network of whole numbers: weights of layers that have none, and inputs
+    of members. Of a network without whole numbers nothing is said."""
+    if not is_quantized(network):
+        return []
+    found = []
+    share, names = left_in_floats(network)
+    if share >= LEAST_SHARE:
+        found.append(f"{share:.1%} of the weights stay in float32: {_some(names)}")
+    modules = list(network.named_modules())
+    members = [name for name, module in modules if isinstance(module, WholeMembers)]
+    if members and any(isinstance(module, WholeLayer) and module.grid is not None for _, module in modules):
+        found.append(f"of {_some(members)} the weights alone are whole numbers; their inputs stay in float32")
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
+
+
+def left_in_floats(network: nn.Module) -> tuple[float, list[str]]:
+    """The share of a network's weights that are floats, and their names, the largest first. Biases do not count."""
+    sizes: dict[str, int] = {}
+    whole, seen = 0, set()
+    for name, module in network.named_modules():
+        if isinstance(module, Whole):
+            whole += module.quantized.numel()
+            continue
+        for own, each in module.named_parameters(prefix=name, recurse=False):
+            if each.dim() > 1 and own.rpartition(".")[2] != "bias" and id(each) not in seen:
+                seen.add(id(each))
+                sizes[own] = each.numel()
+    total = whole + sum(sizes.values())
+    return sum(sizes.values()) / max(total, 1), sorted(sizes, key=lambda own: -sizes[own])
 
 
 def is_quantized(network: nn.Module) -> bool:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from deepen.compress.replace import replace
 from deepen.compress.rounding import Grid, rounded, spread, straight_through, weight_scales, whole_numbers
+from deepen.nn.members import MemberLinear
 
 _REFERENCE = ContextVar("reference path", default=False)
 decomposed = torch.ops.quantized_decomposed
@@ -188,6 +189,34 @@ class WholeEmbedding(Whole):
         return self.quantized[ids].float() * self.scales[ids][..., None]
 
 
+class WholeMembers(Whole):
+    """x [M, B, D] -> [M, B, H], as nn.members.MemberLinear, whose input stays as it is; a step for each output of each
+    member. `quantized` is [M * H, D]."""
+
+    def __init__(self, layer: MemberLinear, spec: Mapping[str, Any]) -> None:
+        known = {"per_channel": spec["per_channel"], "power_of_two": spec["power_of_two"]}
+        super().__init__(_rows(layer.weight), spec["bits"], **known)
+        self.bias = nn.Parameter(layer.bias.detach().clone(), requires_grad=False)
+        self.members = len(layer.weight)
+
+    def fill(self, weight: Tensor) -> None:
+        """Takes the whole numbers of a weight [M, D, H]."""
+        super().fill(_rows(weight))
+
+    @property
+    def weight(self) -> Tensor:
+        """The weights [M, D, H] as floats."""
+        return super().weight.view(self.members, -1, self.quantized.shape[1]).transpose(1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+def _rows(weight: Tensor) -> Tensor:
+    """[M, D, H] as [M * H, D]"""
+    return weight.transpose(1, 2).flatten(0, 1)
+
+
 def kind_of(layer: nn.Module) -> str | None:
     """Of which kind a layer is, None if it stays as it is."""
     if isinstance(layer, nn.Linear):
@@ -199,7 +228,7 @@ def kind_of(layer: nn.Module) -> str | None:
         return "embedding"
     if isinstance(layer, nn.RNNBase):
         return "recurrent"
-    return None
+    return "members" if isinstance(layer, MemberLinear) else None
 
 
 def emptied(layer: nn.Module, spec: Mapping[str, Any]) -> nn.Module:
@@ -211,6 +240,7 @@ def emptied(layer: nn.Module, spec: Mapping[str, Any]) -> nn.Module:
         "convolution": WholeConv,
         "embedding": WholeEmbedding,
         "recurrent": WholeRecurrent,
+        "members": WholeMembers,
     }
     kind = kind_of(layer)
     if kind is None or kind != spec["kind"] or not 2 <= spec["bits"] <= 16:

@@ -48,13 +48,16 @@ class FaultGroup:
     faults: tuple[Fault, ...]
 
     def sentence(self) -> str:
-        """The first fault's sentence, and how many more there are, with the next few places."""
+        """The first fault's sentence, and how many more there are, with the next few places.
+
+        A fault without a place is told apart from the others by its message, which then stands for its place.
+        """
         first = self.faults[0].sentence()
         rest = len(self.faults) - 1
         if rest == 0:
             return first
-        places = ", ".join(printable(fault.place) for fault in self.faults[1:PLACES_SHOWN])
-        return f"{first} {rest} more like this: {places}{', ...' if rest > PLACES_SHOWN - 1 else ''}"
+        more = ", ".join(printable(fault.place or fault.message) for fault in self.faults[1:PLACES_SHOWN])
+        return f"{first} {rest} more like this: {more}{', ...' if rest > PLACES_SHOWN - 1 else ''}"
 
 
 def printable(text: str) -> str:

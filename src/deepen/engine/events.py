@@ -14,7 +14,10 @@ class Events(Protocol):
         ...
 
     def started(self, plan: Mapping[str, Any]) -> None:
-        """Training begins: {"task", "model", "parameters", "rows", "steps_per_epoch", "device", "budget"}."""
+        """Training begins: {"model", "rows", "device", "objective", "epochs", "budget"}, those that are known.
+
+        There is no budget where the model is made in one go.
+        """
         ...
 
     def step(self, step: int, progress: float, seconds_left: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -32,16 +33,29 @@ def features_of(task: Task, model: nn.Module, batch: Batch) -> Tensor:
     """
     if isinstance(task, OwnFeatures):
         return task.features(model, batch).flatten(1)
-    seen: list[Tensor] = []
+    with torch.no_grad():
+        return last_read(model, lambda: task.answer(model, batch, [""] * len(batch.rows)))[1]
 
-    def note(_layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        seen[:] = [part.detach() for part in given if isinstance(part, Tensor)][:1]
+
+def last_read(
+    model: nn.Module, call: Callable[[], object], *, only: nn.Module | None = None
+) -> tuple[nn.Module, Tensor]:
+    """Of a call of the network the layer with a weight matrix that is used last, and what it reads, [B, D] float.
+
+    only  the one layer that is looked at, where it is known
+
+    Raises OptionError if none is used.
+    """
+    seen: list[tuple[nn.Module, Tensor]] = []
+
+    def note(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        seen[:] = [(layer, part.detach()) for part in given if isinstance(part, Tensor)][:1]
 
     layers = [layer for layer in model.modules() if any(p.dim() > 1 for p in layer.parameters(recurse=False))]
-    hooks = [layer.register_forward_pre_hook(note) for layer in layers if not isinstance(layer, nn.Embedding)]
+    layers = [layer for layer in layers if not isinstance(layer, nn.Embedding)] if only is None else [only]
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
     try:
-        with torch.no_grad():
-            task.answer(model, batch, [""] * len(batch.rows))
+        call()
     finally:
         for hook in hooks:
             hook.remove()
@@ -49,5 +63,5 @@ def features_of(task: Task, model: nn.Module, batch: Batch) -> Tensor:
         raise OptionError(
             f"--features: {type(model).__name__} has no layer whose input could be taken; name another run."
         )
-    found = seen[0].float()
-    return found.mean(dim=(2, 3)) if found.dim() == 4 else found.flatten(1)
+    layer, read = seen[0][0], seen[0][1].float()
+    return layer, read.mean(dim=(2, 3)) if read.dim() == 4 else read.flatten(1)

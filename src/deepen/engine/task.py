@@ -222,10 +222,12 @@ class Terms:
 
     target  the column that is answered
     labels  the classes that the columns of the outputs stand for, in their order; () where the output is a number
+    basis   where the labels are no classes: what their only one is, which two runs must share, in a word
     """
 
     target: str
     labels: tuple[str, ...] = ()
+    basis: str = ""
 
 
 @runtime_checkable
@@ -257,6 +259,34 @@ class SharedOutputs(Task, Protocol):
         ...
 
 
+class Lesson(Protocol):
+    """What a student learns from one teacher, on the batches that it trains on."""
+
+    carried: Carried | None  # the states of both that go from row to row, where any do
+
+    def loss(self, student: nn.Module, batch: Batch, weight: float) -> Tensor:
+        """(1 - weight) times the task's own loss + weight times how far the student's answers are from the teacher's.
+
+        A scalar, summed over the batch's targets. With a weight of 1 no targets are read.
+        """
+        ...
+
+
+@runtime_checkable
+class Teachable(Task, Protocol):
+    """A task whose outputs are not what its networks learn from one another: it has a lesson of its own.
+
+    Other tasks with shared outputs are taught by those (compress/distil.py).
+    """
+
+    def lesson(self, teacher: nn.Module, temperature: float) -> Lesson:
+        """What a teacher, a network in evaluation mode that prepares as this task does, has to teach.
+
+        temperature  by which both networks' scores are divided before they are compared
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Exported:
     """A network with all that must stand in a file beside it, so that the file alone can answer.
@@ -264,8 +294,10 @@ class Exported:
     network      in evaluation mode; reads the tensors of `inputs` in their order and gives one tensor, the outputs
     inputs       by name an example of two samples, each [2, ...], as the preparation without torch makes them
     free         by name which dimensions may differ from call to call, and what they are called: {0: "batch"}
-    preparation  JSON-able: `kind`, a file `runtime/prepare_KIND.py`, and what that needs to make the inputs
-    answer       JSON-able: `kind`, a file `runtime/answer_KIND.py`, and what that needs to turn outputs into answers
+    preparation  JSON-able: `kind`, a file `runtime/prepare_KIND.py`, and what that needs to make the inputs; where the
+                 file has a class `Calls`, that says how often the graph is called, and with what
+    answer       JSON-able: `kind`, a file `runtime/answer_KIND.py`, and what that needs to turn outputs into answers;
+                 `of_preparation` names entries of the preparation that belong here too
     most         by the name of a free dimension the largest size that the network takes, where there is one
     outputs      (model, a batch of the task) -> the same outputs by the run's own way, which a file is checked against
     """
@@ -281,7 +313,10 @@ class Exported:
 
 @runtime_checkable
 class Exports(Task, Protocol):
-    """A task whose networks can leave as a file that answers without PyTorch."""
+    """A task whose networks can leave as a file that answers without PyTorch.
+
+    One that offers something else in its place has a property `instead_of_export`, the end of a sentence that says so.
+    """
 
     def exported(self, model: nn.Module) -> Exported:
         """The network with as much of the preparation as a graph holds exactly. Shares the model's parameters.

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -114,6 +116,25 @@ class TextExplainer:
     def worst(self, metrics: Any, number: int) -> list[int]:
         """The rows with the worst answers."""
         return [each if isinstance(each, int) else each.row for each in metrics.worst(number)]
+
+    def attention_of_worst(
+        self, metrics: Any, encoded: Encoded, batch: Callable[[Encoded, np.ndarray, None], Batch]
+    ) -> list[Figure]:
+        """Where the last attention of the network looks in the worst mistake, else in the first sample, for a report.
+
+        metrics  with the `model` that was scored; where it is None, or has no attention, there is nothing to draw
+        batch    the task's own
+        """
+        model = metrics.model
+        if model is None or len(encoded) == 0:
+            return []
+        wrong = self.worst(metrics, 1)
+        row = wrong[0] if wrong else 0
+        device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
+        one = batch(encoded, np.array([row], np.int64), None).to(device)
+        about = f"{'the worst mistake' if wrong else 'a sample'}, {encoded.source(row)}"
+        answer = partial(self._outputs, model, one)
+        return text_attention.of_one(model, answer, self._seen(encoded, row, one), self._joiner, about=about)
 
     def samples(self, request: Request) -> list[tuple[Sample, dict[str, Any]]]:
         """The texts with their answers, and the truth where it is known."""
@@ -223,12 +244,14 @@ class TextExplainer:
         asked = class_index(request.options.of_class, self._labels)
         for index, row in enumerate(request.rows.tolist()):
             batch = request.task.batch(request.encoded, request.rows[index : index + 1], None).to(request.device)
-            lengths = [length_of(batch, side) for side in self._sides]
-            if sum(lengths):
-                pairs = zip(self._sides, lengths, strict=True)
-                tokens = [list(self._tokens(request.encoded, row, side))[:length] for side, length in pairs]
+            tokens = self._seen(request.encoded, row, batch)
+            if any(tokens):
                 yield _Row(row, batch, tokens, self._questions(request, batch, tokens[0], asked))
             request.progress((index + 1) / len(request.rows))
+
+    def _seen(self, encoded: Encoded, row: int, batch: Batch) -> list[list[str]]:
+        """The tokens of each side, as many as the row's batch of one holds."""
+        return [list(self._tokens(encoded, row, side))[: length_of(batch, side)] for side in self._sides]
 
     def _gated(self, request: Request, method: str) -> Iterator[tuple[_Row, Gates]]:
         has_any = False

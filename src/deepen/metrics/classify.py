@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,10 +55,13 @@ class Classification:
 
     Rows whose target is negative are not counted. The same samples give the same bits in whatever order, batches or
     ranks they come.
+
+    model  the network that was scored last, where a report is to look into it; else None
     """
 
     def __init__(self, num_classes: int, *, top: int = 5) -> None:
         assert num_classes >= 1 and top >= 1
+        self.model: Any = None
         self.num_classes, self.top = num_classes, top
         self._entries = RowEntries("targets", "answers", "losses", "confidences", "places", "margins")
 

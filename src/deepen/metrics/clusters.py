@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from deepen.metrics.resample import Interval, bootstrap_mean
 from deepen.metrics.rows import ROWS, RowEntries
 from deepen.metrics.vectors import VectorEntries
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Clusters:
@@ -29,6 +32,12 @@ class Clusters:
         """
         least, clusters = distances.min(dim=1)
         self._entries.add(rows, {"clusters": clusters, "distances": least, "labels": labels})
+        self._vectors.add(rows, vectors)
+
+    def add_arrays(self, distances: np.ndarray, labels: np.ndarray, vectors: np.ndarray, rows: np.ndarray) -> None:
+        """The same as `add` for arrays, without torch."""
+        entries = {"clusters": distances.argmin(1), "distances": distances.min(1), "labels": labels}
+        self._entries.add(rows, entries)
         self._vectors.add(rows, vectors)
 
     def state(self) -> dict[str, Tensor]:

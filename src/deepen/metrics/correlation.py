@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,9 +48,13 @@ def ranks(x: np.ndarray) -> np.ndarray:
 
 
 class Correlation:
-    """Regression's figures and both correlations; the same samples give the same bits in any order."""
+    """Regression's figures and both correlations; the same samples give the same bits in any order.
+
+    model  the network that was scored last, where a report is to look into it; else None
+    """
 
     def __init__(self) -> None:
+        self.model: Any = None
         self.regression = Regression()
 
     def add(self, predictions: Tensor | np.ndarray, targets: Tensor | np.ndarray, rows: np.ndarray) -> None:

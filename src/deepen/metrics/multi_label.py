@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,10 +43,12 @@ class MultiLabel:
     it was added with, so that runs with different ones can be put together.
 
     thresholds  [K] the probability from which on each label is answered
+    model       the network that was scored last, where a report is to look into it; else None
     """
 
     def __init__(self, thresholds: Sequence[float]) -> None:
         assert len(thresholds) >= 1
+        self.model: Any = None
         self.num_labels, self.thresholds = len(thresholds), np.asarray(thresholds, np.float64)
         self._logits = [f"logit {label}" for label in range(self.num_labels)]
         self._targets = [f"target {label}" for label in range(self.num_labels)]

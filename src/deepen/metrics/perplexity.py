@@ -12,15 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from deepen.core import rng
 from deepen.metrics.resample import Interval, percentiles
 from deepen.metrics.rows import ROWS, PerRow, RowEntries
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DRAWS = 1000
 FEWEST_STRETCHES = 10
@@ -83,7 +84,7 @@ class Perplexity:
         self.model: Any = None
         self.level, self.stretch = level, stretch
         self._sums = RowEntries("nats", "tokens", "unknown")
-        self._tokens: list[tuple[np.ndarray, Tensor]] = []
+        self._tokens: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, nats: Tensor, unknown: Tensor, rows: np.ndarray) -> None:
         """Adds a batch. Waits for no device.
@@ -99,24 +100,35 @@ class Perplexity:
             "unknown": (unknown & scored).sum(1),
         }
         self._sums.add(rows, sums)
-        kept = np.asarray(rows) < MOST_TOKENS // self.stretch
-        if kept.any():
-            padded = torch.full((int(kept.sum()), self.stretch), math.nan)
-            padded[:, : nats.shape[1]] = nats[torch.from_numpy(kept).to(nats.device)].float().cpu()
-            self._tokens.append((np.asarray(rows)[kept], padded))
+        if (places := self._kept(rows)).size:
+            self._keep(np.asarray(rows)[places], nats[places.tolist()].float().cpu().numpy())
+
+    def add_arrays(self, nats: np.ndarray, unknown: np.ndarray, rows: np.ndarray) -> None:
+        """The same as `add` for arrays, without torch."""
+        scored = ~np.isnan(nats)
+        sums = {
+            "nats": np.where(scored, nats.astype(np.float64), 0.0).sum(1),
+            "tokens": scored.sum(1),
+            "unknown": (unknown & scored).sum(1),
+        }
+        self._sums.add(rows, sums)
+        if (places := self._kept(rows)).size:
+            self._keep(np.asarray(rows)[places], nats[places])
 
     def state(self) -> dict[str, Tensor]:
         """What was added, as tensors on the CPU."""
         rows, nats = self.by_token()
         if len(rows) == 0:
             return self._sums.state()
+        import torch
+
         return {**self._sums.state(), "token_rows": torch.from_numpy(rows), "token_nats": torch.from_numpy(nats)}
 
     def merge(self, states: Sequence[Mapping[str, Tensor]]) -> None:
         """Replaces what is held by the union of all ranks' states, each row once."""
         self._sums.merge(states)
         filled = [state for state in states if "token_rows" in state]
-        self._tokens = [(state["token_rows"].cpu().numpy(), state["token_nats"].cpu()) for state in filled]
+        self._tokens = [(state["token_rows"].cpu().numpy(), state["token_nats"].cpu().numpy()) for state in filled]
 
     def result(self) -> dict[str, float]:
         """perplexity, cross_entropy (nats a token), unknown_rate, and bits by character or byte at such a level."""
@@ -166,7 +178,16 @@ class Perplexity:
             return np.zeros(0, np.int64), np.zeros((0, self.stretch), np.float32)
         rows = np.concatenate([part[0] for part in self._tokens])
         unique, first = np.unique(rows, return_index=True)
-        return unique, torch.cat([part[1] for part in self._tokens]).numpy()[first]
+        return unique, np.concatenate([part[1] for part in self._tokens])[first]
+
+    def _kept(self, rows: np.ndarray) -> np.ndarray:
+        """The places of a batch whose tokens are kept one by one."""
+        return np.flatnonzero(np.asarray(rows) < MOST_TOKENS // self.stretch)
+
+    def _keep(self, rows: np.ndarray, nats: np.ndarray) -> None:
+        padded = np.full((len(nats), self.stretch), math.nan, np.float32)
+        padded[:, : nats.shape[1]] = nats
+        self._tokens.append((rows, padded))
 
 
 def _exp(nats: float) -> float:

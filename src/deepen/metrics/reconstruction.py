@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
 from deepen.metrics.probe import linear_probe, neighbour_probe
 from deepen.metrics.resample import Interval, binomial_interval, bootstrap_mean
 from deepen.metrics.rows import ROWS, PerRow, RowEntries
 from deepen.metrics.vectors import VectorEntries
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FEWEST_LABELLED = 10
 MEANS = {  # entry -> (figure, better)
@@ -35,7 +37,7 @@ class Reconstruction:
         self._entries = RowEntries(*self._names, "variations", "labels")
         self._codes = VectorEntries()
 
-    def add(self, entries: Mapping[str, Tensor], codes: Tensor, rows: np.ndarray) -> None:
+    def add(self, entries: Mapping[str, Tensor | np.ndarray], codes: Tensor | np.ndarray, rows: np.ndarray) -> None:
         """Adds a batch. Waits for no device.
 
         entries  each [B]: `errors`, the mean over the values of (x - x')^2; `variations`, that of (x - m)^2, m the mean

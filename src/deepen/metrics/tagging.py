@@ -13,15 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from deepen.core import rng
 from deepen.metrics.resample import DRAWS, MOST_NUMBERS, Interval, binomial_interval, percentiles
 from deepen.metrics.rows import ROWS, PerRow
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NONE = "outside"
 
@@ -88,7 +89,7 @@ class Tagging:
     def __init__(self, tags: TagSet) -> None:
         self.model: Any = None
         self.tags = tags
-        self._parts: list[tuple[np.ndarray, dict[str, Tensor]]] = []
+        self._parts: list[tuple[np.ndarray, dict[str, Tensor | np.ndarray]]] = []
         self._merged: list[dict[str, np.ndarray]] = []
         self._held: dict[str, np.ndarray] | None = None
 
@@ -114,11 +115,29 @@ class Tagging:
         """
         self._held = None
         kept = {"answers": answers, "targets": targets, "baseline": baseline, "unknown": unknown, "mask": mask}
-        parts = {name: each.detach().to(torch.int32) for name, each in kept.items()}
-        self._parts.append((np.asarray(rows, np.int64), parts | {"nats": nats.detach().double()}))
+        parts = {name: each.detach().int() for name, each in kept.items()}
+        self._parts.append((np.asarray(rows, np.int64), {**parts, "nats": nats.detach().double()}))
+
+    def add_arrays(
+        self,
+        answers: np.ndarray,
+        targets: np.ndarray,
+        baseline: np.ndarray,
+        unknown: np.ndarray,
+        mask: np.ndarray,
+        nats: np.ndarray,
+        rows: np.ndarray,
+    ) -> None:
+        """The same as `add` for arrays, without torch."""
+        self._held = None
+        kept = {"answers": answers, "targets": targets, "baseline": baseline, "unknown": unknown, "mask": mask}
+        parts = {name: each.astype(np.int32) for name, each in kept.items()}
+        self._parts.append((np.asarray(rows, np.int64), {**parts, "nats": nats.astype(np.float64)}))
 
     def state(self) -> dict[str, Tensor]:
         """What was added: `rows`, `lengths` and `nats` [n], and of each token [total], on the CPU."""
+        import torch
+
         held = self._read()
         return {name: torch.from_numpy(array) for name, array in held.items()} if len(held[ROWS]) else {}
 
@@ -301,9 +320,9 @@ class Tagging:
 TOKENS = ("answers", "targets", "baseline", "unknown")
 
 
-def _flat(rows: np.ndarray, parts: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+def _flat(rows: np.ndarray, parts: Mapping[str, Tensor | np.ndarray]) -> dict[str, np.ndarray]:
     """A batch without its padding."""
-    held = {name: each.cpu().numpy() for name, each in parts.items()}
+    held = {name: each if isinstance(each, np.ndarray) else each.cpu().numpy() for name, each in parts.items()}
     mask = held["mask"].astype(bool)
     flat = {name: held[name][mask].astype(np.int64) for name in TOKENS}
     return {ROWS: rows, "lengths": mask.sum(1), "nats": held["nats"], **flat}

@@ -28,6 +28,7 @@ from torch.utils.checkpoint import checkpoint
 from deepen.nn.dropout import Dropout
 from deepen.nn.init import start_convolutions
 from deepen.nn.shapes import ImageShape, Paper, require_side
+from deepen.nn.staged import State, grid_means, through
 
 CONTRACTS = ("image classifier",)
 
@@ -105,6 +106,7 @@ class DenseNet(nn.Module):
 
     def __init__(self, size: Size, inputs: ImageShape, outputs: int, options: Options) -> None:
         super().__init__()
+        self.num_blocks = len(size.layers)
         small = inputs.short_side < SMALL_SIDE
         kernel_size, stride = (3, 1) if small else (7, 2)
         parts: OrderedDict[str, nn.Module] = OrderedDict()
@@ -130,8 +132,30 @@ class DenseNet(nn.Module):
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        maps = F.relu(self.features(images), inplace=True)  # [B, D, h, w]
+        return through(self, images)
+
+    @property
+    def num_stages(self) -> int:
+        return self.num_blocks
+
+    def begin(self, images: Tensor) -> State:
+        return (self._layers(images, "conv0", "norm0", "relu0", "pool0"),)
+
+    def stage(self, number: int, maps: Tensor) -> State:
+        return (self._layers(maps, f"transition{number}", f"denseblock{number + 1}"),)
+
+    def summary(self, maps: Tensor) -> Tensor:
+        return grid_means(maps)
+
+    def finish(self, maps: Tensor) -> Tensor:
+        maps = F.relu(self._layers(maps, "norm5"), inplace=True)  # [B, D, h, w]
         return self.classifier(maps.mean((2, 3)))
+
+    def _layers(self, maps: Tensor, *names: str) -> Tensor:
+        for name, layer in self.features.named_children():
+            if name in names:
+                maps = layer(maps)
+        return maps
 
 
 class DenseBlock(nn.ModuleDict):

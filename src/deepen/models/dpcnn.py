@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from deepen.nn.dropout import Dropout
 from deepen.nn.init import he_normal_
 from deepen.nn.shapes import Paper, TextShape
+from deepen.nn.staged import State, through
 
 CONTRACTS = ("text classifier",)
 MOST_BLOCKS = 7
@@ -121,15 +122,28 @@ class DPCNN(nn.Module):
         nn.init.normal_(self.embedding.weight, 0, 1 / math.sqrt(3))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return through(self, ids, mask)
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.blocks)
+
+    def begin(self, ids: Tensor, mask: Tensor) -> State:
         x = self.embedding_dropout(self.embedding(ids)) * mask[:, :, None]
         lengths = mask.sum(1)
-        z = within(self.region(x.transpose(1, 2)), lengths)  # [B, M, T]
-        for index, block in enumerate(self.blocks):
-            if index:
-                z, lengths = halved(z, lengths)
-            z = block(z, lengths)
-        z = z.masked_fill(beyond(z, lengths), -math.inf).amax(2)  # [B, M]
-        return self.linear(self.dropout(torch.where(lengths[:, None] > 0, z, 0.0)))
+        return within(self.region(x.transpose(1, 2)), lengths), lengths  # [B, M, T], [B]
+
+    def stage(self, number: int, z: Tensor, lengths: Tensor) -> State:
+        if number:
+            z, lengths = halved(z, lengths)
+        return self.blocks[number](z, lengths), lengths
+
+    def summary(self, z: Tensor, lengths: Tensor) -> Tensor:
+        largest = z.masked_fill(beyond(z, lengths), -math.inf).amax(2)  # [B, M]
+        return torch.where(lengths[:, None] > 0, largest, 0.0)
+
+    def finish(self, z: Tensor, lengths: Tensor) -> Tensor:
+        return self.linear(self.dropout(self.summary(z, lengths)))
 
 
 class Block(nn.Module):

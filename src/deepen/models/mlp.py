@@ -24,9 +24,11 @@ from deepen.nn.experts import TOP, Balancing, Experts, Gate
 from deepen.nn.init import start, start_linears
 from deepen.nn.shapes import ImageShape, Paper, TableShape
 from deepen.nn.stack import Activation, LayerStack
+from deepen.nn.staged import State, through
 from deepen.nn.table import TableFeatures
 
 CONTRACTS = ("image classifier", "table classifier", "table regressor")
+PARTS = 3  # of a hidden layer: the linear map, the nonlinearity, dropout
 
 
 @dataclass(frozen=True)
@@ -112,37 +114,61 @@ def build(name: str, inputs: ImageShape | TableShape, outputs: int, options: Opt
     return ImagePerceptron(inputs, hidden, outputs, options)
 
 
-class ImagePerceptron(nn.Module):
-    """images [B, C, H, W] -> logits [B, K]"""
+class Perceptron(nn.Module):
+    """Hidden layers, each a stage, and one for the outputs: x [B, D] -> [B, K]"""
 
-    def __init__(self, inputs: ImageShape, hidden: tuple[int, ...], outputs: int, options: Options) -> None:
-        super().__init__()
-        self.layers = _layers((inputs.num_values, *hidden), outputs, options)
-        self.activation: Activation = options.activation
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.layers(torch.flatten(images, 1))
+    layers: nn.Sequential
+    activation: Activation
 
     def stack(self) -> LayerStack:
         """The hidden layers."""
         return LayerStack(_hidden_layers(self.layers), self.activation)
 
+    @property
+    def num_stages(self) -> int:
+        return len(self.layers) // PARTS
 
-class TablePerceptron(nn.Module):
+    def stage(self, number: int, x: Tensor) -> State:
+        for layer in list(self.layers)[PARTS * number : PARTS * (number + 1)]:
+            x = layer(x)
+        return (x,)
+
+    def summary(self, x: Tensor) -> Tensor:
+        return x
+
+    def finish(self, x: Tensor) -> Tensor:
+        return self.layers[-1](x)
+
+
+class ImagePerceptron(Perceptron):
+    """images [B, C, H, W] -> logits [B, K]"""
+
+    def __init__(self, inputs: ImageShape, hidden: tuple[int, ...], outputs: int, options: Options) -> None:
+        super().__init__()
+        self.layers = _layers((inputs.num_values, *hidden), outputs, options)
+        self.activation = options.activation
+
+    def forward(self, images: Tensor) -> Tensor:
+        return through(self, images)
+
+    def begin(self, images: Tensor) -> State:
+        return (torch.flatten(images, 1),)
+
+
+class TablePerceptron(Perceptron):
     """numbers [B, F], categories [B, G] -> outputs [B, K]"""
 
     def __init__(self, inputs: TableShape, hidden: tuple[int, ...], outputs: int, options: Options) -> None:
         super().__init__()
         self.features = TableFeatures(inputs, embedding=options.embedding)
         self.layers = _layers((self.features.width, *hidden), outputs, options)
-        self.activation: Activation = options.activation
+        self.activation = options.activation
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
-        return self.layers(self.features(numbers, categories))
+        return through(self, numbers, categories)
 
-    def stack(self) -> LayerStack:
-        """The hidden layers."""
-        return LayerStack(_hidden_layers(self.layers), self.activation)
+    def begin(self, numbers: Tensor, categories: Tensor) -> State:
+        return (self.features(numbers, categories),)
 
 
 class ImageMixture(nn.Module):

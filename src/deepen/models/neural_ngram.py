@@ -108,8 +108,9 @@ class NeuralNgram(nn.Module):
             state = self.initial_state(ids.shape[0], ids.device)
         seen = torch.cat([state[0].long(), ids + 1], 1)  # [B, n - 1 + T]
         vectors = self.embedding((seen - 1).clamp(min=0)) * (seen > 0)[..., None]
-        windows = vectors[:, 1:].unfold(1, self.context, 1)  # [B, T, E, n - 1]
-        x = self.dropout(windows.transpose(2, 3).flatten(2))  # [B, T, (n - 1) E]
+        length = ids.shape[1]
+        before = torch.stack([vectors[:, m : m + length] for m in range(1, self.context + 1)], 2)  # [B, T, n - 1, E]
+        x = self.dropout(before.flatten(2))  # [B, T, (n - 1) E]
         hidden = self.projection(self.dropout(torch.tanh(self.hidden(x))))
         if self.direct is not None:
             hidden = hidden + self.direct(x)

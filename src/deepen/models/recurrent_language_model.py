@@ -57,7 +57,10 @@ PAPER = {
 # Perplexity on the beginning of the validation text after 100 s, learning rate 0.003, each on its own cosine: class 308
 # (0.62 million tokens read, weights of its own), sampled 430 (0.61, tied), adaptive 469 (0.38, tied), with clusters
 # from 2,000 and 10,000 on 511. After 220 s at 0.004: class 200, sampled with 1,000 words drawn 323. Less than an epoch
-# each, so they say how fast learning begins, not where it ends; width, dropout and epochs are not measured.
+# each, so they say how fast learning begins, not where it ends.
+# A processor that multiplies in bfloat16 (AVX-512) reads 9,500 tokens a second with adaptive softmax and two threads in
+# bf16, 6,100 in fp32; in seven minutes of one thread that ends at a test perplexity of 165.7, the class-based layer in
+# fp32 at 169.4. An hour of two threads with --network.hidden-size 512, --width 320, dropout 0.4 and bf16 gives 98.6.
 RECIPE = {
     "epochs": 14,
     "batch_size": 64,

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from deepen.nn.dropout import Dropout, StochasticDepth
 from deepen.nn.init import silence, start_convolutions
 from deepen.nn.shapes import ImageShape, Paper, require_side
+from deepen.nn.staged import State, grid_means, through
 
 CONTRACTS = ("image classifier",)
 
@@ -143,16 +144,30 @@ class ResNet(nn.Module):
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """The maps after each stage, the finest first."""
-        x = self.maxpool(F.relu(self.bn1(self.conv1(images)), inplace=True))  # [B, 64, H/4, W/4], or H, W if small
-        maps = []
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
-            maps.append(x)
+        state, maps = self.begin(images), []
+        for number in range(self.num_stages):
+            state = self.stage(number, *state)
+            maps += state
         return maps
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.pyramid(images)[-1].mean((2, 3))  # [B, D]
-        return self.fc(self.dropout(features))
+        return through(self, images)
+
+    @property
+    def num_stages(self) -> int:
+        return 4
+
+    def begin(self, images: Tensor) -> State:
+        return (self.maxpool(F.relu(self.bn1(self.conv1(images)), inplace=True)),)  # [B, 64, H/4, W/4], H, W if small
+
+    def stage(self, number: int, maps: Tensor) -> State:
+        return ((self.layer1, self.layer2, self.layer3, self.layer4)[number](maps),)
+
+    def summary(self, maps: Tensor) -> Tensor:
+        return grid_means(maps)
+
+    def finish(self, maps: Tensor) -> Tensor:
+        return self.fc(self.dropout(maps.mean((2, 3))))
 
 
 class BasicBlock(nn.Module):

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from deepen.nn.dropout import Dropout
 from deepen.nn.init import start_linears
 from deepen.nn.shapes import Paper, TableShape
+from deepen.nn.staged import State, through
 from deepen.nn.table import TableFeatures
 
 CONTRACTS = ("table classifier", "table regressor")
@@ -86,7 +87,22 @@ class TabularResNet(nn.Module):
         start_linears(self)
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
-        x = self.blocks(self.first(self.features(numbers, categories)))  # [B, width]
+        return through(self, numbers, categories)
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.blocks)
+
+    def begin(self, numbers: Tensor, categories: Tensor) -> State:
+        return (self.first(self.features(numbers, categories)),)  # [B, width]
+
+    def stage(self, number: int, x: Tensor) -> State:
+        return (self.blocks[number](x),)
+
+    def summary(self, x: Tensor) -> Tensor:
+        return x
+
+    def finish(self, x: Tensor) -> Tensor:
         return self.head(F.relu(self.norm(x)))
 
 

@@ -32,6 +32,7 @@ from deepen.nn.init import start
 from deepen.nn.pooling import masked_max, masked_mean
 from deepen.nn.position import LearnedPositions, SinusoidalPositions, within
 from deepen.nn.shapes import Paper, TextShape
+from deepen.nn.staged import State, through
 from deepen.nn.transformer import EncoderBlock, norm_after
 
 CONTRACTS = ("text classifier",)
@@ -148,15 +149,27 @@ class TransformerClassifier(nn.Module):
         start(self.linear, "xavier-uniform")
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return through(self, ids, mask)
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.blocks)
+
+    def begin(self, ids: Tensor, mask: Tensor) -> State:
         x, mask = self.embedding(within(ids, self.longest)), within(mask, self.longest)
         if self.first is not None:
             x = torch.cat([self.first.expand(x.shape[0], 1, -1), x], 1)
             mask = F.pad(mask, (1, 0), value=True)
-        x = self.dropout(self.positions(x))
-        for block in self.blocks:
-            x = block(x, mask)
-        x = self.norm(x)
-        return self.linear(self.dropout(self._pooled(x, mask)))
+        return self.dropout(self.positions(x)), mask
+
+    def stage(self, number: int, x: Tensor, mask: Tensor) -> State:
+        return self.blocks[number](x, mask), mask
+
+    def summary(self, x: Tensor, mask: Tensor) -> Tensor:
+        return torch.cat([masked_mean(x, mask), masked_max(x, mask)], 1)
+
+    def finish(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.linear(self.dropout(self._pooled(self.norm(x), mask)))
 
     def _pooled(self, x: Tensor, mask: Tensor) -> Tensor:
         """[B, D]"""

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -153,14 +154,29 @@ class VariationalAutoencoder(nn.Module):
         The expectation over z is a mean over 16 draws, the same for every image, so that the figure repeats.
         """
         mean, log_variance = self._posterior(images)
-        half = rng.generator(0, "draws of the bound").standard_normal((BOUND_DRAWS // 2, self.code_size))
-        draws = torch.from_numpy(half).to(mean)
         likelihood = torch.zeros_like(mean[:, 0])
-        for draw in (*draws, *-draws):
+        for draw in torch.from_numpy(self.bound_draws()).to(mean):
             outputs = self.decoder(mean + torch.exp(0.5 * log_variance) * draw)
             likelihood = likelihood + self._log_likelihood(outputs, images) / BOUND_DRAWS
         divergence = divergence_from_normal(mean, log_variance)
         return likelihood - divergence, divergence
+
+    def bound_draws(self) -> np.ndarray:
+        """The draws [16, D] of the bound, from a normal distribution."""
+        half = rng.generator(0, "draws of the bound").standard_normal((BOUND_DRAWS // 2, self.code_size))
+        return np.concatenate([half, -half])
+
+    def at(self, images: Tensor, draws: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What is decoded at z = mu + sigma * draws, mu, the log-likelihood of the targets there, and the divergence.
+
+        images   [B, C, H, W], what is encoded; `targets` the same shape
+        draws    [B, D]
+        returns  [B, C, H, W], [B, D], [B] and [B]
+        """
+        mean, log_variance = self._posterior(images)
+        outputs = self.decoder(mean + torch.exp(0.5 * log_variance) * draws)
+        decoded = torch.sigmoid(outputs) if self.options.likelihood == "bernoulli" else outputs
+        return decoded, mean, self._log_likelihood(outputs, targets), divergence_from_normal(mean, log_variance)
 
     def _posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """mu and log sigma^2, [B, D] each."""

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from deepen.nn.dropout import Dropout
 from deepen.nn.init import start_linears
 from deepen.nn.shapes import ImageShape, Paper, require_side
+from deepen.nn.staged import State, grid_means, through
 
 CONTRACTS = ("image classifier",)
 
@@ -110,6 +111,7 @@ class VGG(nn.Module):
         super().__init__()
         sides = [inputs.height, inputs.width]
         layers: list[nn.Module] = []
+        self.ends: list[int] = []  # of the stages among the layers
         width_in = inputs.channels
         for width, num_convolutions in zip(WIDTHS, size.convolutions, strict=True):
             for _ in range(num_convolutions):
@@ -117,6 +119,7 @@ class VGG(nn.Module):
                 layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)] if size.batch_norm else [nn.ReLU(inplace=True)]
                 width_in = width
             layers.append(_pool(sides))
+            self.ends.append(len(layers))
         self.features = nn.Sequential(*layers)
         map_side = 1 if inputs.short_side < SMALL_SIDE else MAP_SIDE
         # Exporters have no adaptive pooling to uneven windows, so it stands only where it does something.
@@ -133,7 +136,26 @@ class VGG(nn.Module):
         _start(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        maps = self.avgpool(self.features(images))  # [B, 512, 7, 7], or [B, 512, 1, 1] if small
+        return through(self, images)
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.ends)
+
+    def begin(self, images: Tensor) -> State:
+        return (images,)
+
+    def stage(self, number: int, maps: Tensor) -> State:
+        first = self.ends[number - 1] if number else 0
+        for layer in list(self.features)[first : self.ends[number]]:
+            maps = layer(maps)
+        return (maps,)
+
+    def summary(self, maps: Tensor) -> Tensor:
+        return grid_means(maps)
+
+    def finish(self, maps: Tensor) -> Tensor:
+        maps = self.avgpool(maps)  # [B, 512, 7, 7], or [B, 512, 1, 1] if small
         return self.classifier(torch.flatten(maps, 1))
 
 

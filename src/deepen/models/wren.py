@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from deepen.nn.dropout import Dropout, StochasticDepth
 from deepen.nn.init import silence, start_convolutions
 from deepen.nn.shapes import ImageShape, Paper, require_side
+from deepen.nn.staged import State, grid_means, through
 
 CONTRACTS = ("image classifier",)
 
@@ -128,8 +129,23 @@ class Wren(nn.Module):
         silence(block.second.norm for block in self.modules() if isinstance(block, Block))
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stages(F.gelu(self.stem(self.front(images))))  # [B, D, H/8, W/8] of a small image
-        features = (x.mean((2, 3)) + x.amax((2, 3))) / 2  # [B, D]
+        return through(self, images)
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.stages)
+
+    def begin(self, images: Tensor) -> State:
+        return (F.gelu(self.stem(self.front(images))),)
+
+    def stage(self, number: int, maps: Tensor) -> State:
+        return (self.stages[number](maps),)
+
+    def summary(self, maps: Tensor) -> Tensor:
+        return grid_means(maps)
+
+    def finish(self, maps: Tensor) -> Tensor:
+        features = (maps.mean((2, 3)) + maps.amax((2, 3))) / 2  # maps [B, D, H/8, W/8] of a small image
         return self.head(self.dropout(features))
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.nn.output_layers import OutputLayer
+from deepen.ops import reading_windows
 from deepen.ops.decoding import beam_search, chosen
 from deepen.ops.decoding_options import DecodingOptions
 
@@ -55,7 +56,10 @@ def surprise(
     scored = (places >= first[:, None]) & (places < length[:, None])  # [B, L]
     found = torch.full(ids.shape, math.nan, device=ids.device)
     window = window_of(network)
-    parts = _windows(ids.shape[1], window, context) if window is not None else _parts(*ids.shape)
+    if window is None:
+        parts = reading_windows.parts(ids.shape[0], ids.shape[1], POSITIONS_AT_ONCE)
+    else:
+        parts = reading_windows.windows(ids.shape[1], window, context)
     state: State | None = None
     for begin, fresh, end in parts:  # reads begin .. end, scores fresh .. end
         hidden, after = network(ids[:, begin:end], state)
@@ -140,20 +144,3 @@ def choices(begun: Continuation, options: DecodingOptions, *, never: int = -1) -
         yield choice
         if position < options.length - 1:
             begun.step(torch.tensor([choice], device=begun.ids.device))
-
-
-def _parts(batch_size: int, length: int) -> list[tuple[int, int, int]]:
-    """(begin, begin, end) of parts one behind the other."""
-    size = max(1, POSITIONS_AT_ONCE // batch_size)
-    return [(begin, begin, min(begin + size, length)) for begin in range(0, length, size)]
-
-
-def _windows(length: int, window: int, context: int) -> list[tuple[int, int, int]]:
-    """(begin, first that is scored, end) of windows that overlap by `context`, the first one scored in whole."""
-    context = min(context, window - 1)
-    found = [(0, 0, min(window, length))]
-    while found[-1][2] < length:
-        fresh = found[-1][2]
-        end = min(fresh + window - context, length)
-        found.append((fresh - context, fresh, end))
-    return found

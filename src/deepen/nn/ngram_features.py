@@ -54,7 +54,7 @@ class NGramFeatures(nn.Module):
     def forward(self, contexts: Tensor) -> Tensor:
         """The summed weights of each place's features."""
         words = torch.arange(self.num_words, device=contexts.device)
-        total = torch.zeros(len(contexts), self.num_words, device=contexts.device, dtype=self.weight.dtype)
+        total = torch.zeros(contexts.shape[0], self.num_words, device=contexts.device, dtype=self.weight.dtype)
         for slots, is_there in self._contexts(contexts):
             places = (slots[:, None] + words) % len(self.weight)  # [n, V]
             found = self.weight.index_select(0, places.flatten()).view(places.shape)
@@ -68,8 +68,8 @@ class NGramFeatures(nn.Module):
 
     def _contexts(self, contexts: Tensor) -> list[tuple[Tensor, Tensor]]:
         """For the lengths 1 .. M: the hash of the last ids in [0, H), and whether all of them are there; [n] each."""
-        key = torch.ones(len(contexts), dtype=torch.int64, device=contexts.device)
-        is_there = torch.ones(len(contexts), dtype=torch.bool, device=contexts.device)
+        key = torch.ones_like(contexts[:, 0], dtype=torch.int64)  # len(contexts) would be a fixed number in a graph
+        is_there = torch.ones_like(contexts[:, 0], dtype=torch.bool)
         found = []
         for length in range(1, self.order + 1):
             last = contexts[:, -length]
@@ -103,10 +103,11 @@ class FeaturedNetwork(nn.Module):
 
     def forward(self, ids: Tensor, state: tuple[Tensor, ...] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """ids [B, T] int64 -> hidden [B, T, D + M], state"""
-        *inner, before = state if state is not None else (None, self._nothing(len(ids), ids.device))
+        *inner, before = state if state is not None else (None, self._nothing(ids.shape[0], ids.device))
         hidden, after = self.network(ids, tuple(inner) if state is not None else None)
         whole = torch.cat([before.to(ids.dtype), ids], 1)
-        last = whole.unfold(1, self.order, 1)[:, 1:]  # [B, T, M]
+        length = ids.shape[1]
+        last = torch.stack([whole[:, m : m + length] for m in range(1, self.order + 1)], 2)  # [B, T, M]
         numbers = torch.cat([hidden.float(), last.float()], 2)  # in bfloat16 ids above 256 would be others
         return numbers, (*after, whole[:, -self.order :].to(before.dtype))
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepen.nn import onnx_operators
 from deepen.nn.output_shortlist import ShortlistSoftmax
 from deepen.ops.losses import IGNORED
 
@@ -76,21 +77,25 @@ class PairedShortlist(nn.Module):
 
     def target_log_probabilities(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """[n], 0 where the target is IGNORED."""
-        inner, before = self._taken_apart(hidden)
+        inner, before = self.taken_apart(hidden)
         words = targets.masked_fill(targets == IGNORED, 0)
-        return self.layer.target_log_probabilities(inner, targets, tail=self._tail_of(before, words))
+        return self.layer.target_log_probabilities(inner, targets, tail=self.tail_of(before, words))
 
     def log_probabilities(self, hidden: Tensor) -> Tensor:
         """[n, V]"""
-        inner, before = self._taken_apart(hidden)
+        inner, before = self.taken_apart(hidden)
         share = self._shares()
         tail = torch.stack([self._all_of(int(v), share) for v in before]) if len(before) else None
         return self.layer.log_probabilities(inner, tail=tail)
 
     forward = log_probabilities
 
-    def _tail_of(self, before: Tensor, words: Tensor) -> Tensor:
-        """[n] ln p(w | tail, v); for words of the shortlist a number that nobody reads."""
+    def tail_of(self, before: Tensor, words: Tensor) -> Tensor:
+        """[n] ln p(w | tail, v); for words of the shortlist a number that nobody reads.
+
+        before  [n] int64: v, -1 for none
+        words   [n] int64: w
+        """
         place = self.layer.place_of[words] - len(self.layer.shortlist)
         share = self._shares()[place.clamp(min=0)] if len(self.layer.tail_logs) else torch.ones_like(words).float()
         known = before >= 0
@@ -98,7 +103,8 @@ class PairedShortlist(nn.Module):
         p = torch.where(known, self.kept[v], 1.0) * share
         if len(self.keys):
             key = v * self.num_words + words
-            found = torch.searchsorted(self.keys, key).clamp(max=len(self.keys) - 1)
+            search = first_at_least if onnx_operators.are_wanted() else torch.searchsorted
+            found = search(self.keys, key).clamp(max=len(self.keys) - 1)
             p = p + torch.where(known & (self.keys[found] == key), self.seen[found], 0.0)
         return p.log()
 
@@ -114,8 +120,27 @@ class PairedShortlist(nn.Module):
     def _shares(self) -> Tensor:
         return self.layer.tail_logs.exp()
 
-    def _taken_apart(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def taken_apart(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's own hidden states [n, D], and the last id at each place [n] int64."""
         return hidden[:, :-1], hidden[:, -1].detach().round().long()
 
     def _buffer(self, name: str, values: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(values)), persistent=False)
+
+
+def first_at_least(ordered: Tensor, wanted: Tensor) -> Tensor:
+    """How many of some rising numbers are below each wanted one: torch.searchsorted by operators that ONNX has.
+
+    ordered  [m], m at least 1
+    wanted   [n], of the same type
+    returns  [n] int64
+
+    >>> first_at_least(torch.tensor([2, 3, 3, 7]), torch.tensor([1, 3, 4, 9])).tolist()
+    [0, 1, 3, 4]
+    """
+    found, m = torch.zeros_like(wanted, dtype=torch.int64), len(ordered)
+    for power in reversed(range(m.bit_length())):
+        further = found + (1 << power)
+        is_below = (further <= m) & (ordered[(further - 1).clamp(max=m - 1)] < wanted)
+        found = torch.where(is_below, further, found)
+    return found

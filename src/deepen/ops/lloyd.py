@@ -33,7 +33,15 @@ def squared_distances(vectors: Tensor, centres: Tensor) -> Tensor:
 
     vectors  [N, D] float
     centres  [K, D] float
+
+    Where a graph is traced for export it multiplies out, in float64 and from the middle of the centres, so that no
+    digit of float32 is lost: ONNX has no operator for distances.
     """
+    if torch.compiler.is_exporting():
+        middle = centres.double().mean(dim=0)
+        off, shifted = vectors.double() - middle, centres.double() - middle
+        squares = off.square().sum(dim=1, keepdim=True) - 2 * off @ shifted.T + shifted.square().sum(dim=1)
+        return squares.clamp(min=0).to(vectors.dtype)
     return torch.cdist(vectors, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 

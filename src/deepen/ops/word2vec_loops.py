@@ -39,22 +39,19 @@ def skip_gram(
     window, negative, rate_from, rate_to, key, loss_every,
 ):  # fmt: skip
     """See `word2vec.skip_gram_block`."""
-    loss, count, number = 0.0, 0, 0
+    loss, count = 0.0, 0
     draws = _Draws(key)
-    for rate, line in _lines(ids, starts, keep, rate_from, rate_to, draws):
-        for centre, around in _windows(line, window, draws):
-            if not around:
-                continue
-            targets, labels = _targets(centre, negative, limits, others, nodes, signs, paths, draws)
-            x, y = vectors[around], contexts[targets]  # [m, D], [t, D]
-            scores = x @ y.T
-            if number % loss_every == 0:
-                loss, count = loss + _loss(scores, labels), count + len(around)
-            number += 1
-            if rate != 0:
-                errors = rate * (labels - _sigmoid(scores))  # [m, t]
-                np.add.at(vectors, around, errors @ y)
-                np.add.at(contexts, targets, errors.T @ x)
+    windows = _windows(ids, starts, keep, window, rate_from, rate_to, draws)
+    for number, (rate, centre, around) in enumerate(windows):
+        targets, labels = _targets(centre, negative, limits, others, nodes, signs, paths, draws)
+        x, y = vectors[around], contexts[targets]  # [m, D], [t, D]
+        scores = x @ y.T
+        if number % loss_every == 0:
+            loss, count = loss + _loss(scores, labels), count + len(around)
+        if rate != 0:
+            errors = rate * (labels - _sigmoid(scores))  # [m, t]
+            np.add.at(vectors, around, errors @ y)
+            np.add.at(contexts, targets, errors.T @ x)
     return loss, count
 
 
@@ -63,20 +60,17 @@ def skip_gram_subword(
     window, negative, rate_from, rate_to, key, loss_every,
 ):  # fmt: skip
     """See `word2vec.skip_gram_subword_block`."""
-    loss, count, number = 0.0, 0, 0
+    loss, count = 0.0, 0
     draws = _Draws(key)
-    for rate, line in _lines(ids, starts, keep, rate_from, rate_to, draws):
-        for centre, around in _windows(line, window, draws):
-            if not around:
-                continue
-            found = [_targets(word, negative, limits, others, nodes, signs, paths, draws) for word in around]
-            targets = np.concatenate([each for each, _ in found])
-            labels = np.concatenate([each for _, each in found])
-            rows = pieces[piece_starts[centre] : piece_starts[centre + 1]]
-            part = _learn_from_bag(rows, targets, labels, table, contexts, rate)
-            if number % loss_every == 0:
-                loss, count = loss + part, count + len(around)
-            number += 1
+    windows = _windows(ids, starts, keep, window, rate_from, rate_to, draws)
+    for number, (rate, centre, around) in enumerate(windows):
+        found = [_targets(word, negative, limits, others, nodes, signs, paths, draws) for word in around]
+        targets = np.concatenate([each for each, _ in found])
+        labels = np.concatenate([each for _, each in found])
+        rows = pieces[piece_starts[centre] : piece_starts[centre + 1]]
+        part = _learn_from_bag(rows, targets, labels, table, contexts, rate)
+        if number % loss_every == 0:
+            loss, count = loss + part, count + len(around)
     return loss, count
 
 
@@ -87,35 +81,36 @@ def cbow(
     """See `word2vec.cbow_block`."""
     loss, count, number = 0.0, 0, 0
     draws = _Draws(key)
-    for rate, line in _lines(ids, starts, keep, rate_from, rate_to, draws):
-        for centre, around in _windows(line, window, draws):
-            rows = [row for word in around for row in pieces[piece_starts[word] : piece_starts[word + 1]]]
-            if not rows:
-                continue
-            targets, labels = _targets(centre, negative, limits, others, nodes, signs, paths, draws)
-            part = _learn_from_bag(np.array(rows), targets, labels, table, contexts, rate)
-            if number % loss_every == 0:
-                loss, count = loss + part, count + 1
-            number += 1
+    for rate, centre, around in _windows(ids, starts, keep, window, rate_from, rate_to, draws):
+        rows = [row for word in around for row in pieces[piece_starts[word] : piece_starts[word + 1]]]
+        if not rows:
+            continue
+        targets, labels = _targets(centre, negative, limits, others, nodes, signs, paths, draws)
+        part = _learn_from_bag(np.array(rows), targets, labels, table, contexts, rate)
+        if number % loss_every == 0:
+            loss, count = loss + part, count + 1
+        number += 1
     return loss, count
 
 
-def _lines(ids, starts, keep, rate_from, rate_to, draws: _Draws) -> Iterator[tuple[np.float32, list[int]]]:
-    """The rate of each line, and its words after subsampling."""
+def _windows(
+    ids, starts, keep, window, rate_from, rate_to, draws: _Draws
+) -> Iterator[tuple[np.float32, int, list[int]]]:
+    """The rate, the centre and the words around it of each window that has any, in lines as subsampling leaves them.
+
+    A window reaches as far as a distance drawn evenly from 1 to `window`.
+    """
     for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
         rate = np.float32(rate_from + (rate_to - rate_from) * start / max(1, len(ids)))
         line = []
         for word in ids[start:stop].tolist():
             if int(keep[word]) > _LOW or draws.bits() >> 32 < int(keep[word]):
                 line.append(word)
-        yield rate, line
-
-
-def _windows(line: list[int], window: int, draws: _Draws) -> Iterator[tuple[int, list[int]]]:
-    """Each word of a line and those around it, within a distance drawn evenly from 1 to `window`."""
-    for place, centre in enumerate(line):
-        span = window - draws.below(window)
-        yield centre, line[max(0, place - span) : place] + line[place + 1 : place + span + 1]
+        for place, centre in enumerate(line):
+            span = window - draws.below(window)
+            around = line[max(0, place - span) : place] + line[place + 1 : place + span + 1]
+            if around:
+                yield rate, centre, around
 
 
 def _targets(word, negative, limits, others, nodes, signs, paths, draws: _Draws) -> tuple[np.ndarray, np.ndarray]:

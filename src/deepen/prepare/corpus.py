@@ -11,16 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from deepen.core import rng
 from deepen.core.errors import DataError
-from deepen.prepare.ragged import Ragged
 from deepen.prepare.text import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EOS = "<eos>"
 LONGEST_HELD = 256  # ids of a line that are written again with each new one
@@ -45,6 +46,8 @@ class Stretches:
 
     def tensors(self) -> dict[str, Tensor]:
         """By name, [N] int64."""
+        import torch
+
         return {name: torch.from_numpy(getattr(self, name)) for name in ("begin", "start", "stop")}
 
 
@@ -83,6 +86,23 @@ class Parts:
         ]
 
 
+class Numbered(Protocol):
+    """Texts as ids, as arrays or as tensors on the CPU: text i is values[starts[i] : starts[i + 1]]."""
+
+    @property
+    def values(self) -> Any: ...
+
+    @property
+    def starts(self) -> Any: ...
+
+
+class Ids(NamedTuple):
+    """Texts as ids, all one behind the other [total], and where each starts [N + 1]."""
+
+    values: np.ndarray
+    starts: np.ndarray
+
+
 @dataclass(frozen=True)
 class Stream:
     """A text as ids one behind the other.
@@ -91,7 +111,7 @@ class Stream:
     begins  [N + 1] int64: part i is the ids from begins[i] on, up to begins[i + 1], its end included
     """
 
-    ids: Tensor
+    ids: np.ndarray
     begins: np.ndarray
 
     def part_of(self, places: np.ndarray) -> np.ndarray:
@@ -120,20 +140,20 @@ def nth_source(source: str, number: int) -> str:
     return f"{source[: numbered.start(1)]}{int(numbered.group(1)) + number}" if numbered else source
 
 
-def stream_of(parts: Ragged, *, start: int, end: int | None) -> Stream:
+def stream_of(parts: Numbered, *, start: int, end: int | None) -> Stream:
     """All parts one behind the other.
 
     parts  ids of N texts
     start  the id that stands before the first
     end    the id behind each part, None for none
     """
-    own = parts.lengths.numpy()
+    starts = np.asarray(parts.starts)
+    own = np.diff(starts)
     begins = 1 + np.concatenate([[0], np.cumsum(own + (end is not None))]).astype(np.int64)
-    ids = torch.full((int(begins[-1]),), start if end is None else end, dtype=torch.int32)
+    ids = np.full(int(begins[-1]), start if end is None else end, np.int32)
     ids[0] = start
     part = np.repeat(np.arange(len(own)), own)
-    places = np.arange(len(part)) - parts.starts.numpy()[part] + begins[part]
-    ids[torch.from_numpy(places)] = parts.values.to(torch.int32)
+    ids[np.arange(len(part)) - starts[part] + begins[part]] = np.asarray(parts.values)
     return Stream(ids, begins)
 
 

@@ -29,7 +29,7 @@ def encoded_rows(stream: Stream, rows: Stretches, parts: Parts, *, keeps_sources
     """
     sources = parts.sources_of(stream.part_of(rows.start + 1))
     keys = [f"{row:032x}" for row in range(len(rows))]
-    ragged = {STREAM: _one(stream.ids)}
+    ragged = {STREAM: _one(torch.from_numpy(stream.ids))}
     if keeps_sources:
         ragged |= {
             BEGINS: _one(torch.from_numpy(stream.begins)),
@@ -47,7 +47,7 @@ def stream_of(encoded: Encoded) -> Tensor:
 def sources_at(encoded: Encoded, places: np.ndarray) -> list[str]:
     """The source of the text in which each place of the stream stands, where it was kept: its line, or its block."""
     begins, blocks = (encoded.ragged[name].values.cpu().numpy() for name in (BEGINS, BLOCKS))
-    texts = Stream(stream_of(encoded), begins).part_of(places)
+    texts = Stream(stream_of(encoded).cpu().numpy(), begins).part_of(places)
     firsts = np.searchsorted(blocks, blocks[texts])
     sources = [bytes(encoded.ragged[SOURCES].row(block).tolist()).decode() for block in blocks[texts].tolist()]
     return [nth_source(*each) for each in zip(sources, (texts - firsts).tolist(), strict=True)]
@@ -65,7 +65,7 @@ def training_batch(encoded: Encoded, rows: np.ndarray, length: int, draws: Draws
 def scored_batch(encoded: Encoded, rows: np.ndarray) -> Batch:
     """Rows as they are scored, L the most that one of them reads."""
     parts = encoded.take(rows)
-    most = int((parts["stop"] - parts["begin"]).max()) if len(rows) else 1
+    most = max(1, int((parts["stop"] - parts["begin"]).max())) if len(rows) else 1  # empty lines have no token to read
     read = _read(stream_of(encoded), parts["begin"], most + 1)
     tensors = {
         "ids": read[:, :-1],

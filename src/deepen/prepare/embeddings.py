@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,23 @@ from deepen.prepare.text import Tokenizer
 from deepen.prepare.vector_files import read_vectors
 
 TENSOR = "vectors"  # of a run's weights, [V, D], a row for each id of its state's "text"
+TABLES = ("embedding.weight", "fixed_embedding.weight")  # of a network, for ids of a vocabulary
+
+
+def starting_tables(
+    source: Path | str | None, vocabulary: Sequence[str], network: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """A network's embedding tables by name, all with the vectors of `source`, and a sentence on them; else nothing.
+
+    source   see `starting_embedding`; None where there are no vectors to begin with
+    network  a freshly initialized network's state
+
+    Raises OptionError if the widths differ, or no word is found.
+    """
+    if source is None:
+        return {}, []
+    vectors, note = starting_embedding(source, vocabulary, network[TABLES[0]])
+    return {name: vectors for name in TABLES if name in network}, [note]
 
 
 def starting_embedding(source: Path | str, vocabulary: Sequence[str], fresh: Tensor) -> tuple[Tensor, str]:

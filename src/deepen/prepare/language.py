@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from deepen.metrics.perplexity import Signature
-from deepen.prepare.corpus import EOS, Stream, stream_of
-from deepen.prepare.ragged import Ragged
+from deepen.prepare.corpus import EOS, Numbered, Stream, stream_of
 from deepen.prepare.text import Tokenizer
 
 
@@ -25,7 +24,7 @@ class Words:
         self.end = self._end()
         self.start = self.end if self.end is not None else 0
 
-    def stream(self, ids: Ragged, *, singly: bool = False) -> Stream:
+    def stream(self, ids: Numbered, *, singly: bool = False) -> Stream:
         """All parts as one stream; `singly`: each with an end, so that every one begins anew."""
         end = self.start if singly or self.has_ends else None
         return stream_of(ids, start=self.start, end=end)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from deepen.metrics.surprise import least_expected, shortened
-from deepen.prepare.corpus_batches import scored_targets
-from deepen.prepare.encoded import Batch
 from deepen.prepare.language import Words
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deepen.prepare.encoded import Batch
 
 LEAST_PROBABLE = 3  # tokens named in an answer
 MOST_NATS = 700.0  # above which exp is no number
@@ -42,9 +45,22 @@ def line_answers(words: Words, log_p: Tensor, batch: Batch, sources: Sequence[st
 
     log_p  [B, S] ln p of each scored token, from the row's first on
     """
+    from deepen.prepare.corpus_batches import scored_targets
+
     targets = scored_targets(batch, log_p.shape[1]).cpu().numpy()
-    lengths = (batch["length"] - batch["first"]).tolist()
-    for logs, ids, length, source in zip(log_p.double().cpu().numpy(), targets, lengths, sources, strict=True):
+    lengths = (batch["length"] - batch["first"]).cpu().numpy()
+    return answers_of(words, log_p.cpu().numpy(), targets, lengths, sources)
+
+
+def answers_of(
+    words: Words, log_p: np.ndarray, targets: np.ndarray, lengths: np.ndarray, sources: Sequence[str]
+) -> Iterator[LineAnswer]:
+    """The same without torch.
+
+    targets  [B, S], the ids of those tokens
+    lengths  [B], how many each line has
+    """
+    for logs, ids, length, source in zip(log_p.astype(np.float64), targets, lengths.tolist(), sources, strict=True):
         yield _answer(words, logs[:length], ids[:length], source)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from deepen.core.class_names import in_order
 from deepen.core.errors import DataError
@@ -18,10 +17,12 @@ from deepen.core.names import nearest
 from deepen.core.units import plural
 from deepen.metrics.tagging import TagSet
 from deepen.prepare import labels, segment, tags, text_rules
-from deepen.prepare.ragged import Ragged
 from deepen.prepare.tags import Scheme, split_tag
 from deepen.prepare.text import UNKNOWN, Tokenizer
 from deepen.prepare.text_rules import cleaned
+
+if TYPE_CHECKING:
+    from deepen.prepare.ragged import Ragged
 
 RARE = 1  # words seen that often or less stand for unknown ones in the baseline
 MOST_TAGS = 1000
@@ -90,7 +91,18 @@ def learn(sentences: Sequence[Sentence], scheme: str, learn_as: str, faults: lis
 
 
 def encode(sentences: Sequence[Sentence], state: Mapping[str, Any], split: str, faults: list[Fault]) -> Ragged:
-    """The number of each token's tag, [N] rows of int16.
+    """The number of each token's tag, [N] rows of int16, and the warnings of `numbers_of`."""
+    import torch
+
+    from deepen.prepare.ragged import Ragged
+
+    return Ragged.of(numbers_of(sentences, state, split, faults), torch.int16)
+
+
+def numbers_of(
+    sentences: Sequence[Sentence], state: Mapping[str, Any], split: str, faults: list[Fault]
+) -> list[list[int]]:
+    """The same without torch.
 
     Tags that were never learned get numbers of K and more, which `tag_set` explains; a warning says so, and another how
     many tags had to be read as others since their scheme does not allow them where they stand.
@@ -108,7 +120,7 @@ def encode(sentences: Sequence[Sentence], state: Mapping[str, Any], split: str, 
         rows.append(known)
     _say_slips(slips, state["scheme"], split, faults)
     _say_unseen(unseen, state, split, faults)
-    return Ragged.of(rows, torch.int16)
+    return rows
 
 
 def tag_set(state: Mapping[str, Any]) -> TagSet:

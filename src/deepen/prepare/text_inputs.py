@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -22,6 +23,11 @@ FEWEST_OF_CLASS = 5
 LARGEST_ELSEWHERE = 0.1
 
 
+def texts_of(table: pa.Table, column: str) -> list[str]:
+    """The texts of a column; a missing one is an empty one."""
+    return [each or "" for each in table.column(column).to_pylist()]
+
+
 def padded(ids: Ragged, rows: np.ndarray, pad: int) -> tuple[Tensor, Tensor]:
     """The ids of these rows, [B, T] int64 with `pad` behind each end, and which are there, [B, T] bool."""
     found, lengths = ids.padded(rows, pad)
@@ -29,15 +35,18 @@ def padded(ids: Ragged, rows: np.ndarray, pad: int) -> tuple[Tensor, Tensor]:
 
 
 def with_dropped_words(
-    ids: Tensor, mask: Tensor, share: float, unknown: int, draws: Draws, rows: np.ndarray, use: str
+    ids: Tensor, mask: Tensor, rows: np.ndarray, draws: Draws | None, *, share: float, unknown: int, use: str
 ) -> Tensor:
     """The ids with each made unknown with probability `share`, by draws of its row and place alone.
 
-    use  what the draws are for: two texts of one row must not lose the same places
+    draws  None where nothing is drawn: the ids as they are
+    use    what the draws are for: two texts of one row must not lose the same places
 
     Source: Iyyer et al. 2015, Deep Unordered Composition Rivals Syntactic Methods, section 3.1 (there words are left
     out; here they stay as unknown ones, so that the network learns what an unknown word is).
     """
+    if draws is None or not share:
+        return ids
     uniform = torch.from_numpy(rng.uniform(draws.seed, draws.epoch, rows, ids.shape[1], use))
     return torch.where((uniform.to(ids.device) < share) & mask, unknown, ids)
 

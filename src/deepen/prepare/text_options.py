@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+# What tasks say of options that several of them have
+EMBEDDINGS: Mapping[str, Any] = {
+    "help": "word vectors to begin with: a file (word2vec, GloVe, fastText .vec) or a run of word-vectors; "
+    "--freeze embedding keeps them as they are"
+}
+WORD_DROPOUT: Mapping[str, Any] = {
+    "help": "share of the tokens that are made unknown in training",
+    "least": 0.0,
+    "below": 1.0,
+    "search": "0..0.3",
+    "prepares": False,
+}
 
 
 @dataclass(frozen=True)

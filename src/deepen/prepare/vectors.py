@@ -7,6 +7,7 @@ Pictures: (pixel / 255 - mean) / deviation per channel, flattened. Tables: numbe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,9 +89,14 @@ def vectors_of(encoded: Encoded, state: dict[str, Any], rows: np.ndarray) -> Ten
         if pixels is None:
             pixels = image.pixels_of(encoded.table.column("image"), rows, state["image"]).to(encoded.device)
         return image.normalized(pixels, state["image"]).flatten(1)
-    parts = [tensors["numbers"]]
-    for index, count in enumerate(state["levels"]):
-        parts.append(F.one_hot(tensors["categories"][:, index], count).float() * 0.5**0.5)
+    return of_columns(tensors["numbers"], tensors["categories"], state["levels"])
+
+
+def of_columns(numbers: Tensor, categories: Tensor, levels: Sequence[int]) -> Tensor:
+    """Scaled numbers [B, F] and categories [B, G] int64, of so many levels each, as vectors [B, D]."""
+    parts = [numbers]
+    for index, count in enumerate(levels):
+        parts.append(F.one_hot(categories[:, index], count).float() * 0.5**0.5)
     return torch.cat(parts, dim=1)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from deepen.prepare.ragged import Ragged
+if TYPE_CHECKING:
+    from deepen.prepare.ragged import Ragged
 
 PAD, UNKNOWN = 0, 1
 FIRST = 2  # the number of the first character
@@ -39,6 +40,16 @@ def encode(rows: Sequence[Sequence[str]], characters: Sequence[str], longest: in
 
     Every different word is looked up once.
     """
+    import torch
+
+    from deepen.prepare.ragged import Ragged
+
+    values, starts = numbers_of(rows, characters, longest)
+    return Ragged(torch.from_numpy(values), torch.from_numpy(starts))
+
+
+def numbers_of(rows: Sequence[Sequence[str]], characters: Sequence[str], longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same without torch: the words of all rows, [total words, C] int16, and where each row starts, [N + 1]."""
     number = {character: index for index, character in enumerate(characters, FIRST)}
     places: dict[str, int] = {}
     index = np.fromiter((places.setdefault(word, len(places)) for row in rows for word in row), np.int64)
@@ -47,5 +58,4 @@ def encode(rows: Sequence[Sequence[str]], characters: Sequence[str], longest: in
         kept = word if len(word) <= longest else word[: (longest + 1) // 2] + word[len(word) - longest // 2 :]
         table[place, : len(kept)] = [number.get(character, UNKNOWN) for character in kept]
     lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    return Ragged(torch.from_numpy(table[index]), torch.from_numpy(starts))
+    return table[index], np.concatenate([[0], np.cumsum(lengths)])

@@ -18,6 +18,7 @@ EngineName = Literal["auto", "onnxruntime", "openvino"]
 NAMES = ("onnxruntime", "openvino")
 INSTALL = "pip install 'deepen[runtime]'"
 MEASURED_ROWS = (1, 32)
+LENGTH = 16
 MEASURED_SECONDS = 0.15  # per engine and batch size
 NEAR = 1e-3  # times the largest output: how far a faster engine may be from the first to be taken
 TYPES = {
@@ -53,12 +54,14 @@ def opened(
     engine: EngineName = "auto",
     threads: int | None = None,
     proven: Sequence[str] = NAMES,
+    length: int = LENGTH,
 ) -> Engine:
     """An engine for a graph whose file was found harmless.
 
     auto     of those that are installed and `proven`, the one that is faster here at 1 and at 32 rows, measured now
     proven   the engines that were found to answer rightly when the file was written; OpenVINO, which rounds float64 to
              float32, crashes on some graphs
+    length   of free dimensions but the rows while engines are timed, no more than the graph takes
 
     Raises OptionError where the engine is not installed, RunError where it cannot make anything of the graph.
     """
@@ -76,7 +79,7 @@ def opened(
         return first
     try:
         second = _open("openvino", content, place, threads)
-        return _faster(first, second)
+        return _faster(first, second, length)
     except RunError:
         return first
 
@@ -94,7 +97,7 @@ def measured(engine: Engine, arrays: Sequence[np.ndarray], *, seconds: float = M
     return 1000 * float(np.median(taken))
 
 
-def example(engine: Engine, rows: int, *, length: int = 16) -> list[np.ndarray]:
+def example(engine: Engine, rows: int, *, length: int = LENGTH) -> list[np.ndarray]:
     """Inputs of the right kind: small numbers, ones where a truth value is wanted; the first free dimension is rows."""
     draw = np.random.default_rng(0)
     found = []
@@ -187,13 +190,13 @@ def _is_there(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def _faster(first: Engine, second: Engine) -> Engine:
+def _faster(first: Engine, second: Engine, length: int) -> Engine:
     """The one with the smaller product of times, unless their outputs differ by more than rounding."""
     if list(first.inputs) != list(second.inputs):
         return first
     ratio = 1.0
     for rows in MEASURED_ROWS:
-        arrays = example(first, rows)
+        arrays = example(first, rows, length=length)
         a, b = first.run(arrays), second.run(arrays)
         if a.shape != b.shape or not np.allclose(a, b, rtol=0, atol=NEAR * max(1.0, float(np.abs(a).max(initial=0)))):
             return first

@@ -7,9 +7,9 @@ import importlib
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from deepen.prepare.image_guard import guarded
 from deepen.runtime import engines, onnx_file
 from deepen.runtime.engines import EngineName
 from deepen.runtime.evaluation import EvaluationResult
-from deepen.runtime.rows import Prepared
+from deepen.runtime.rows import Calls, Prepared, samples_of
 
 TINY = "tiny"
 _NAME = re.compile(r"[a-z_]{1,40}")
@@ -52,6 +52,15 @@ class Answers(Protocol):
     def apart(self, outputs: np.ndarray, others: np.ndarray, arrays: Mapping[str, np.ndarray]) -> float: ...
 
 
+@runtime_checkable
+class AsksFurther(Protocol):
+    """Answers whose figures need more of the graph than they themselves do."""
+
+    def further(self, arrays: Mapping[str, np.ndarray], rows: np.ndarray) -> Iterator[Mapping[str, np.ndarray]]:
+        """Other inputs for rows; what they lead to is handed to `score` as the arrays "further 0", "further 1", ..."""
+        ...
+
+
 def load(path: str | Path, *, engine: EngineName = "auto", threads: int | None = None) -> Program:
     """The program in an .onnx file that `deepen export` wrote.
 
@@ -66,19 +75,29 @@ def load(path: str | Path, *, engine: EngineName = "auto", threads: int | None =
 def of_file(file: onnx_file.OnnxFile, *, engine: EngineName = "auto", threads: int | None = None) -> Program:
     """The same for a file that was read and verified."""
     place, proven = str(file.path), tuple(file.description["checked"].get("engines", ()))
-    ready = engines.opened(file.content, place=place, engine=engine, threads=threads, proven=proven)
+    limits = [each[-1] for each in file.description["sizes"].values() if isinstance(each, list) and each]
+    length = max(1, min([engines.LENGTH, *(most for most in limits if isinstance(most, int))]))
+    ready = engines.opened(file.content, place=place, engine=engine, threads=threads, proven=proven, length=length)
     return Program(file.path, file.description, ready)
 
 
 class Program:
-    """A graph with its preparation and its answers."""
+    """A graph with its preparation and its answers.
+
+    formats  of files of answers, beyond those that every answer has: by their ending, answers -> text
+    """
 
     def __init__(self, path: Path, description: dict[str, Any], engine: engines.Engine) -> None:
         self.path, self.description, self.engine = path, description, engine
-        self._prepare = _module(path, "prepare", description["preparation"]["kind"])
-        answers = _module(path, "answer", description["answer"]["kind"])
+        preparation, answer = description["preparation"], description["answer"]
+        self._prepare = _module(path, "prepare", preparation["kind"])
+        answers = _module(path, "answer", answer["kind"])
+        self.formats: dict[str, Callable[[Iterable[Any]], str]] = dict(getattr(answers, "FORMATS", {}))
         try:
-            self.answering: Answers = answers.Answers(description["answer"])
+            shared = {name: preparation[name] for name in answer.get("of_preparation", ())}
+            self.answering: Answers = answers.Answers({**answer, **shared})
+            calls = getattr(self._prepare, "Calls", None)
+            self._calls: Calls | None = None if calls is None else calls(preparation)
             self.schema = _schema(description["schema"])
             self.reading = _reading(description["reading"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -146,14 +165,18 @@ class Program:
         """The metrics over the usable rows of a table with targets, and how many rows those are."""
         with guarded():
             prepared = self.prepared(table, split, faults)
-        targets, rows = self.answering.targets(table, split, faults)
+        targets, rows = self.answering.targets(samples_of(prepared, table), split, faults)
         places, of_target = (np.flatnonzero(np.isin(a, b)) for a, b in ((prepared.kept, rows), (rows, prepared.kept)))
         targets = targets[of_target]
         metrics = self.answering.metrics()
         for start in range(0, len(places), prepared.rows_at_once):
             part = slice(start, start + prepared.rows_at_once)
             arrays = prepared.arrays(places[part])
-            self.answering.score(metrics, self.outputs(arrays), targets[part], arrays, prepared.kept[places[part]])
+            rows = np.arange(start, start + len(places[part]))  # the places among the usable samples, as a run has them
+            if isinstance(self.answering, AsksFurther):
+                further = enumerate(self.answering.further(arrays, rows))
+                arrays = {**arrays, **{f"further {number}": self.outputs(each) for number, each in further}}
+            self.answering.score(metrics, self.outputs(arrays), targets[part], arrays, rows)
         return metrics, len(places)
 
     def prepared(self, table: pa.Table, split: str, faults: list[Fault]) -> Prepared:
@@ -166,12 +189,20 @@ class Program:
         for start in range(0, len(prepared.kept), prepared.rows_at_once):
             places = np.arange(start, min(start + prepared.rows_at_once, len(prepared.kept)))
             arrays = prepared.arrays(places)
-            rows = table.take(pa.array(prepared.kept[places]))
+            rows = samples_of(prepared, table).take(pa.array(prepared.kept[places]))
             yield from self.answering.answers(self.outputs(arrays), arrays, rows)
 
     def outputs(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What the graph gives for prepared arrays, called once, or as often as the preparation says."""
+        return self.call(arrays) if self._calls is None else self._calls.outputs(self.call, arrays)
+
+    def first_call(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """What the graph is given first for prepared arrays: all that it is given where it is called once."""
+        return arrays if self._calls is None else self._calls.first(arrays)
+
+    def call(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """What the graph gives for its inputs by name; those that it does not have are passed over."""
-        return self.engine.run([np.ascontiguousarray(arrays[name]) for name in self.engine.inputs])
+        return self.engine.run([np.ascontiguousarray(inputs[name]) for name in self.engine.inputs])
 
     def _tables(
         self, inputs: list[str | Path], given: Mapping[str, Any], flags: bool, faults: list[Fault]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 ROWS_AT_ONCE = 500
 
@@ -16,6 +17,9 @@ class Prepared(Protocol):
 
     kept          [M] int64: which rows of the table they are, ascending
     rows_at_once  how many are answered together
+
+    Where what is answered is no row of that table, such as a line of a block of text, `samples` is a table of its own
+    with the column `source`, whose rows `kept` names.
     """
 
     @property
@@ -27,6 +31,25 @@ class Prepared(Protocol):
     def arrays(self, places: np.ndarray) -> dict[str, np.ndarray]:
         """The graph's inputs by name for these of the kept rows, each [B, ...]."""
         ...
+
+
+class Calls(Protocol):
+    """How a graph is called for prepared arrays where that is not once; of a preparation that has a class `Calls`."""
+
+    def first(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The inputs by name of the first call."""
+        ...
+
+    def outputs(
+        self, call: Callable[[Mapping[str, np.ndarray]], np.ndarray], arrays: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """The outputs of all calls as one, [B, ...]."""
+        ...
+
+
+def samples_of(prepared: Prepared, table: pa.Table) -> pa.Table:
+    """The table that `prepared.kept` is about."""
+    return getattr(prepared, "samples", table)
 
 
 @dataclass(frozen=True)

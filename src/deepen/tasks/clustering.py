@@ -7,7 +7,7 @@ Labels, where there are any, train nothing: they are compared with the clusters.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -27,8 +27,9 @@ from deepen.core.units import plural
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
 from deepen.data.target import mark_target, target_of
+from deepen.engine.feature_graph import FeatureGraph
 from deepen.engine.features import features_of
-from deepen.engine.task import Asks, Tiny
+from deepen.engine.task import Asks, Exported, Tiny
 from deepen.metrics.clusters import Clusters, contingency, silhouette
 from deepen.nn.shapes import TableShape
 from deepen.ops.lloyd import best_partition
@@ -38,10 +39,12 @@ from deepen.prepare import image, labels, tabular, vectors
 from deepen.prepare.encoded import Batch, Draws, Encoded
 from deepen.prepare.fields import Field, of_columns, of_images, of_table
 from deepen.prepare.tabular import ColumnOptions
+from deepen.prepare.vector_graph import BesideVectors, vector_graph
+from deepen.runtime.answer_clusters import ClusterAnswer
+from deepen.runtime.answer_features import NO_LABEL
 
 CONTRACT = "vector clusterer"
 COLUMNS = ColumnOptions()
-NO_LABEL = -1
 MOST_LABELS = 1_000
 TRUTH = "label_number"
 BATCH_SIZE = 500
@@ -73,21 +76,6 @@ class Options:
     resize: Literal["crop", "stretch", "pad"] = field(
         default="crop", metadata={"help": "how images of another shape are brought to it"}
     )
-
-
-@dataclass(frozen=True)
-class ClusterAnswer:
-    """The cluster of a sample.
-
-    distance       to its centre; far beyond those of training, the sample is like none of them
-    next_cluster   the second nearest, and the distance to it: nearly the same where the sample lies between both
-    """
-
-    source: str
-    cluster: int
-    distance: float
-    next_cluster: int
-    next_distance: float
 
 
 def schema(options: Options) -> Schema:
@@ -219,6 +207,32 @@ class Task:
             return self._inner.fields()
         inner = importlib.import_module(names.task(self._inputs["task"]).module).schema(self._inner.options)
         return of_columns(inner.inputs, inner.readers)
+
+    def exported(self, model: nn.Module) -> Exported:
+        """Squared distances to the centres and the vectors that they are of, from what a sample is prepared to."""
+        most: Mapping[str, int] = {}
+        if self._inner is None:
+            made, inputs, preparation = vector_graph(self._inputs)
+            free: Mapping[str, Mapping[int, str]] = {name: {0: "batch"} for name in inputs}
+        else:
+            made = FeatureGraph(self._inner, model.extractor, place=self.options.features)  # type: ignore[arg-type]
+            inputs, free, most = made.inputs, made.free, made.most
+            preparation = {"kind": "of_run", "of": made.preparation}
+        known = {"clusters": self.num_clusters, "labels": self.labels, "label_column": self.state["label_column"] or ""}
+        return Exported(
+            network=BesideVectors(made, model.clusters).eval(),  # type: ignore[arg-type]
+            inputs=inputs,
+            free=free,
+            preparation=preparation,
+            answer={"kind": "clusters", **known},
+            outputs=self._columns,
+            most=most,
+        )
+
+    def _columns(self, model: nn.Module, batch: Batch) -> Tensor:
+        """What an exported graph gives, [B, K + D]."""
+        found = self.vectors(model, batch)
+        return torch.cat([model.clusters(found), found], dim=1)  # type: ignore[operator]
 
     def figures(self, metrics: Clusters, encoded: Encoded) -> list[Figure]:
         """Sizes, agreement with labels, maps, typical samples, and how the number was chosen."""

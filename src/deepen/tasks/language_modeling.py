@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -21,10 +20,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from deepen.compress.lesson_next_token import NextTokenLesson
 from deepen.core import names, rng
-from deepen.core.errors import DataError, OptionError
+from deepen.core.errors import OptionError
 from deepen.core.faults import Fault
-from deepen.core.figures import Figure, Gallery, Rows, Sample
+from deepen.core.figures import Figure
 from deepen.core.options import fields_of
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
@@ -32,23 +32,21 @@ from deepen.engine.at_once import made_at_once
 from deepen.engine.carry import Carried
 from deepen.engine.events import Events
 from deepen.engine.fit import Fitted
-from deepen.engine.keeper import Elsewhere
 from deepen.engine.options import FitOptions
-from deepen.engine.task import Terms, Tiny
+from deepen.engine.task import Exported, Terms, Tiny
+from deepen.explain import language_texts
 from deepen.explain.language import LanguageExplainer, token_names
 from deepen.metrics.perplexity import Perplexity
-from deepen.metrics.surprise import Surprise, figures_of
 from deepen.nn import next_token
+from deepen.nn.language_graph import LanguageGraph
 from deepen.nn.language_network import featured, with_output_layer
-from deepen.nn.next_token import Continuation, State
+from deepen.nn.next_token import State
 from deepen.nn.output_layers import OutputOptions
 from deepen.nn.shapes import TextShape
 from deepen.nn.shortlist_tail import rare_pairs
-from deepen.ops.decoding_options import DecodingOptions, require_one_way
+from deepen.ops.decoding_options import DecodingOptions
 from deepen.ops.losses import Loss
-from deepen.parallel.ranks import Ranks
-from deepen.prepare import corpus, corpus_batches, text
-from deepen.prepare.corpus import Parts
+from deepen.prepare import corpus, corpus_batches, language_rows
 from deepen.prepare.embeddings import starting_embedding
 from deepen.prepare.encoded import Batch, Draws, Encoded
 from deepen.prepare.language import Words
@@ -61,19 +59,17 @@ FURTHER = ("tail", "ngram_features", "feature_table", "embeddings")
 EMBEDDING = "embedding.weight"
 TEXT = TextOptions()
 OUTPUT = OutputOptions()
-LINE_ENDS = {"word": True, "subword": True, "character": False, "byte": False}
 STRETCH = 2048  # tokens that are scored as one row
 CONTEXT = 512  # tokens of warm-up: what is further away hardly moves a recurrent state (Khandelwal et al. 2018)
-SAMPLES = ((0.7, 1), (1.0, 2), (1.0, 3))  # temperature and seed of the texts in the report
-SAMPLE_LENGTH = 60
-NOTED = ("text-empty", "text-unknown")  # notes on texts which the signature of a stream replaces
 
 
 @dataclass(frozen=True)
 class Options:
     """Text in, the probability of each next token out."""
 
-    model: str = field(default="lstm", metadata={"help": "the network or n-gram model; `deepen list` names them"})
+    model: str = field(
+        default="lstm", metadata={"help": "the network or n-gram model; `deepen list` names them", "prepares": True}
+    )
     text: TextOptions = TEXT
     eos: bool | None = field(
         default=None,
@@ -85,7 +81,7 @@ class Options:
             "help": "tokens of a window; gradients go no further back",
             "least": 1,
             "search": "20,35,70,140",
-            "prepares": False,
+            "of_network": True,
         },
     )
     reading: Literal["auto", "sequential", "random"] = field(
@@ -144,7 +140,7 @@ class Options:
         metadata={
             "help": "tokens read before each scored one in evaluation; default: 512, of a network with a window half",
             "least": 1,
-            "prepares": False,
+            "of_network": True,
         },
     )
 
@@ -159,25 +155,9 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
 
     Raises DataError for text in which no token occurs twice.
     """
-    has_ends = LINE_ENDS[options.text.level] if options.eos is None else options.eos
-    parts = Parts.of(table, has_ends)
-    specials = [*([] if options.text.level == "byte" else [text.UNKNOWN]), *([corpus.EOS] if has_ends else [])]
-    own: list[Fault] = []
-    found = text.learn(parts.texts, options.text, own, specials=specials)
-    state: dict[str, Any] = {"text": found, "has_ends": has_ends}
-    faults += [fault for fault in own if fault.kind not in NOTED]
-    words = Words(state)
-    ids = words.stream(text.encode(parts.texts, state["text"], "train", [])).ids
-    counts = np.bincount(ids[1:].numpy(), minlength=len(words.tokenizer))
-    known = np.delete(counts, [each for each in (words.tokenizer.unknown, words.end) if each is not None and each >= 0])
-    if known.max(initial=0) < 2:
-        raise DataError(
-            f"the training text has {int(counts.sum()):,} tokens, and no two known ones are the same, so nothing can "
-            "be learned; give more text, or take --text.level character."
-        )
-    state["counts"] = counts.tolist()
+    state, ids = language_rows.learn(table, options.text, options.eos, faults)
     if _pairs(options):
-        state["pairs"] = rare_pairs(ids.numpy(), state["counts"], options.output.shortlist)
+        state["pairs"] = rare_pairs(ids, state["counts"], options.output.shortlist)
     return state
 
 
@@ -212,22 +192,10 @@ class Task:
 
         Raises DataError for a training text of less than two windows.
         """
-        own: list[Fault] = []
-        singly, length = split == "predict", self.options.sequence_length
-        parts = Parts.of(table, self.words.has_ends or singly)
-        ids = text.encode(parts.texts, self.state["text"], split, own)
-        faults += [fault for fault in own if fault.kind not in NOTED]
-        stream = self.words.stream(ids, singly=singly)
-        total = len(stream.ids)
-        if singly:
-            rows = corpus.whole_parts(stream.begins, scores_ends=self.words.has_ends)
-        elif split == "train" and not self.fits_itself:
-            rows = corpus.windows(corpus.training_rows(total, length), length, total)
-        else:
-            rows = corpus.stretches(total, STRETCH, self.context)
-            said = self.words.signature(stream.ids.numpy()).sentence()
-            faults.append(Fault("note", f"perplexity-{split}", "", f"perplexity on {split}: {said}."))
-        return corpus_batches.encoded_rows(stream, rows, parts, keeps_sources=split != "train")
+        window = None if self.fits_itself else self.options.sequence_length
+        lengths = {"window": window, "stretch": STRETCH, "context": self.context}
+        found = language_rows.read(table, self.words, split, faults, **lengths)
+        return corpus_batches.encoded_rows(found.stream, found.rows, found.parts, keeps_sources=split != "train")
 
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
         """Ids [B, L] and the targets [B, L] behind each; in training L is the sequence length.
@@ -302,39 +270,19 @@ class Task:
         """Whether the model counts, and learns nothing by gradients."""
         return bool(getattr(_module(self.options), "COUNTED", False))
 
-    def fit(
-        self,
-        train: Encoded,
-        val: Encoded | None,
-        options: FitOptions,
-        *,
-        folder: Path | None,
-        elsewhere: Elsewhere | None,
-        resume: bool,
-        device: torch.device,
-        ranks: Ranks,
-        events: Events,
-    ) -> Fitted:
-        """The model that has counted the training text."""
+    def fit(self, train: Encoded, val: Encoded | None, options: FitOptions, **ways: Any) -> Fitted:
+        """The model that has counted the training text.
+
+        ways  folder, elsewhere, resume, device, ranks and events, as `engine.task.FittingItself` has them
+        """
         ids = [None if each is None else corpus_batches.stream_of(each)[1:].cpu().numpy() for each in (train, val)]
 
         def counted() -> tuple[nn.Module, list[str]]:
             model, vocabulary = self.build(), self.words.tokenizer.vocabulary
-            ways = {"end": self.words.end, "vocabulary": vocabulary, "progress": _progress(events)}
-            return model, _module(self.options).fit_counts(model, *ids, self.network, **ways)
+            given = {"end": self.words.end, "vocabulary": vocabulary, "progress": _progress(ways["events"])}
+            return model, _module(self.options).fit_counts(model, *ids, self.network, **given)
 
-        return made_at_once(
-            cast(Any, self),
-            counted,
-            train,
-            val,
-            folder=folder,
-            elsewhere=elsewhere,
-            resume=resume,
-            device=device,
-            ranks=ranks,
-            events=events,
-        )
+        return made_at_once(cast(Any, self), counted, train, val, **ways)
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """The summed loss of the output layer, for most of them the cross-entropy in nats."""
@@ -350,9 +298,13 @@ class Task:
         layer = next_token.output_layer_of(model)
         return Loss(layer.loss_sum(hidden.flatten(0, 1), targets.flatten(), rows_of, len(ids)))
 
+    def lesson(self, teacher: nn.Module, temperature: float) -> NextTokenLesson:
+        """The distributions of each next token, with the states of windows that follow one another."""
+        return NextTokenLesson(teacher, temperature, self._sketch if self.is_sequential else None)
+
     def metrics(self) -> Perplexity:
         """Perplexity and its company."""
-        return Perplexity(self.words.tokenizer.level, max(STRETCH, 3 * self.options.sequence_length))
+        return Perplexity(self.words.tokenizer.level, self._most_scored)
 
     def score(self, model: nn.Module, batch: Batch, metrics: Perplexity) -> None:
         """Adds what a batch's tokens cost."""
@@ -366,7 +318,7 @@ class Task:
     @property
     def terms(self) -> Terms:
         """The vocabulary: models of the same tokens can be mixed."""
-        return Terms("text", (self.words.tokenizer.fingerprint,))
+        return Terms("text", (self.words.tokenizer.fingerprint,), basis="tokenizer")
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
         """ln p of each scored token [B, S], NaN behind a row's last."""
@@ -393,17 +345,30 @@ class Task:
 
     def figures(self, metrics: Perplexity, encoded: Encoded) -> list[Figure]:
         """What was counted, where the model is surprised, and texts that it makes up."""
-        stream = corpus_batches.stream_of(encoded).cpu().numpy().astype(np.int64)
-        start = encoded.tensors["start"].cpu().numpy()
-        found = Surprise.of(*metrics.by_token(), start, stream)
+        return language_texts.figures(self.words, self.counts, metrics, encoded)
 
-        def source_of(place: int) -> str:
-            return corpus_batches.sources_at(encoded, np.array([place]))[0]
+    def exported(self, model: nn.Module) -> Exported:
+        """ln p of given next tokens, and of a recurrent network the state behind them.
 
-        words = self.words
-        figures = figures_of(found, self.counts, words.tokenizer.text, source_of, end=words.end)
-        counted = Rows("What the perplexity was counted over", ["what", "how many"], words.signature(stream).rows())
-        return [counted, *figures, *self._made_up(metrics.model)]
+        Raises OptionError for a model that counts.
+        """
+        if self.fits_itself:
+            raise OptionError(
+                f"--model {self.options.model}: counts n-grams and has no network that could be exported; train "
+                "ngram with --network.arpa-out FILE, which writes them as ARPA for other tools."
+            )
+        graph = LanguageGraph(model).eval()
+        preparation = {"text": self.state["text"], "has_ends": self.words.has_ends, "context": self.context}
+        cuts = {"sequence_length": self.options.sequence_length, "stretch": STRETCH}
+        return Exported(
+            network=graph,
+            inputs=graph.examples(),
+            free=graph.free(),
+            most=graph.most(),
+            preparation={"kind": "stream", **preparation, **cuts, **graph.description()},
+            answer={"kind": "lines", "of_preparation": ["text", "has_ends"], "stretch": self._most_scored},
+            outputs=self.outputs,
+        )
 
     def explainer(self) -> LanguageExplainer:
         """Where the model is surprised, and what each next token goes by."""
@@ -414,29 +379,13 @@ class Task:
         return LanguageExplainer(outputs=self.outputs, token=names, hidden=hidden, joiner=joiner)
 
     def generate(self, model: nn.Module, prompt: str, options: DecodingOptions) -> Iterator[str]:
-        """What goes on from a prompt, piece by piece as it comes; the prompt is not repeated.
+        """What goes on from a prompt, as explain/language_texts.continued gives it."""
+        return language_texts.continued(self.words, model, prompt, options)
 
-        A line break is written where the model ends a line. The unknown token is never chosen. Raises OptionError for
-        two ways of choosing at once.
-        """
-        require_one_way(options)
-        words = self.words
-        before, last = words.read(prompt)
-        device = next(iter(model.state_dict().values())).device
-        with torch.inference_mode():
-            begun = Continuation(model.eval(), torch.tensor([[words.start, *before]], device=device))
-            ids = next_token.choices(begun, options, never=words.tokenizer.unknown)
-            yield from corpus.pieces(words.tokenizer, last, ids, end=words.end if words.has_ends else None)
-
-    def _made_up(self, model: nn.Module | None) -> list[Figure]:
-        if model is None:
-            return []
-        samples = []
-        for temperature, seed in SAMPLES:
-            options = DecodingOptions(length=SAMPLE_LENGTH, temperature=temperature, seed=seed)
-            samples.append(Sample([f"temperature {temperature:g}"], text="".join(self.generate(model, "", options))))
-        note = f"{SAMPLE_LENGTH} tokens each, drawn from the model's probabilities."
-        return [Gallery("Texts that the model makes up", samples, note=note)]
+    @property
+    def _most_scored(self) -> int:
+        """The most tokens that are scored of one row."""
+        return max(STRETCH, 3 * self.options.sequence_length)
 
     @cached_property
     def _sketch(self) -> nn.Module:

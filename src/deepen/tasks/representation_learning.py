@@ -21,19 +21,20 @@ from deepen.core.errors import OptionError
 from deepen.core.faults import Fault
 from deepen.core.figures import Figure, Gallery, Points, Rows, Sample
 from deepen.data.dataset import Dataset, Schema, content_key
-from deepen.engine.task import Tiny
+from deepen.engine.task import Exported, Tiny
 from deepen.metrics.reconstruction import Reconstruction
 from deepen.nn.contracts import CONTRACTS
 from deepen.nn.shapes import ImageShape
 from deepen.ops.corruption import corrupted
 from deepen.ops.losses import Loss
 from deepen.ops.projection import neighbour_map, principal_components, principal_map, total_variance
-from deepen.prepare import image, labels
+from deepen.prepare import coded_graph, image, image_graph, labels
+from deepen.prepare.coded_graph import squared
 from deepen.prepare.encoded import Batch, Draws, Encoded
 from deepen.prepare.fields import Field, of_images
+from deepen.runtime.answer_features import NO_LABEL, NOISE_USE, FeatureAnswer
 
 CONTRACT = "image autoencoder"
-NO_LABEL = -1
 MOST_LABELS = 1_000
 IMAGES_MEASURED = 2_048
 BATCH_SIZE = 500
@@ -78,18 +79,6 @@ class Options:
                 f"--noise-level {self.noise_level:g}: with --noise {self.noise} it is a share of the pixels; "
                 "expected at most 1."
             )
-
-
-@dataclass(frozen=True)
-class FeatureAnswer:
-    """The features of a picture.
-
-    reconstruction_error  mean squared error of what is decoded from them, pixels from 0 to 1: large for odd pictures
-    """
-
-    source: str
-    features: tuple[float, ...]
-    reconstruction_error: float
 
 
 def schema(options: Options) -> Schema:
@@ -166,7 +155,7 @@ class Task:
         tensors["pixels"] = image.normalized(pixels, self.image)
         if self.options.noise != "none":
             seed, epoch = (draws.seed, draws.epoch) if draws is not None else (0, 0)
-            use = "noise" if draws is not None else "noise of evaluation"
+            use = "noise" if draws is not None else NOISE_USE
             numbers = rng.uniform(seed, epoch, rows, len(self.mean_image), use)
             uniform = torch.from_numpy(numbers).to(encoded.device)
             tensors["noisy"] = corrupted(tensors["pixels"], self.options.noise, self.options.noise_level, uniform)
@@ -208,12 +197,12 @@ class Task:
         pixels = batch["pixels"]
         decoded, codes, _ = model(pixels)
         entries = {
-            "errors": _squared(decoded - pixels),
-            "variations": _squared(pixels.flatten(1) - self.mean_image.to(pixels.device)),
+            "errors": squared(decoded - pixels),
+            "variations": squared(pixels.flatten(1) - self.mean_image.to(pixels.device)),
             "labels": batch["label"],
         }
         if "noisy" in batch.tensors:
-            entries["denoised"] = _squared(model(batch["noisy"]).images - pixels)
+            entries["denoised"] = squared(model(batch["noisy"]).images - pixels)
         if hasattr(model, "bound"):
             entries["bounds"], entries["divergences"] = model.bound(pixels)  # type: ignore[operator]
         metrics.model = model
@@ -226,13 +215,42 @@ class Task:
     def answer(self, model: nn.Module, batch: Batch, sources: Sequence[str]) -> list[FeatureAnswer]:
         """The code of each picture, and how well it can be decoded."""
         decoded, codes, _ = model(batch["pixels"])
-        errors = _squared(decoded - batch["pixels"]).tolist()
+        errors = squared(decoded - batch["pixels"]).tolist()
         rows = zip(sources, codes.float().tolist(), errors, strict=True)
         return [FeatureAnswer(source, tuple(code), error) for source, code, error in rows]
 
     def fields(self) -> list[Field]:
         """A picture."""
         return of_images(self.image)
+
+    def exported(self, model: nn.Module) -> Exported:
+        """Features, errors, and terms of the bound where there is one, from decoded pixels of the learned size."""
+        has_noise = self.options.noise != "none"
+        draws: Any = model.bound_draws() if hasattr(model, "bound") else np.zeros((0, 0))  # type: ignore[operator]
+        zeros = coded_graph.zeros_of(self.image, has_noise=has_noise, draws=draws.shape[1])
+        inputs = image_graph.examples(self.image)
+        inputs |= {name: torch.zeros(2, *shape) for name, shape in zeros.items()}
+        noise = {"kind": self.options.noise, "level": self.options.noise_level} if has_noise else None
+        answer = {"size": self.options.code_size, "labels": self.labels, "noise": noise, "draws": draws.tolist()}
+        preparation = {
+            "image": image_graph.without_normalization(self.image),
+            "max_pixels": int(self.options.max_megapixels * 1e6),
+            "zeros": zeros,
+        }
+        return Exported(
+            network=coded_graph.CodedGraph(model, self.image, self.mean_image, has_noise=has_noise).eval(),
+            inputs=inputs,
+            free={name: {0: "batch"} for name in inputs},
+            preparation={"kind": "coded_image", **preparation},
+            answer={"kind": "features", **answer},
+            outputs=self._columns,
+        )
+
+    def _columns(self, model: nn.Module, batch: Batch) -> Tensor:
+        """What an exported graph gives, of clean pictures and without a draw."""
+        pixels = batch["pixels"]
+        draws = pixels.new_zeros(len(pixels), self.options.code_size) if hasattr(model, "bound") else None
+        return coded_graph.outputs_of(model, pixels, pixels, self.mean_image, draws)
 
     def figures(self, metrics: Reconstruction, encoded: Encoded) -> list[Figure]:
         """Beside the principal components, originals with reconstructions, maps, samples and interpolations."""
@@ -338,11 +356,6 @@ def map_figure(title: str, places: np.ndarray, groups: list[str], note: str) -> 
     """A scatter of [n, 2] places."""
     points = [(float(a), float(b)) for a, b in places]
     return Points(title, "first", "second", points, note=note, groups=groups)
-
-
-def _squared(differences: Tensor) -> Tensor:
-    """The mean of the squares of each row, [B]."""
-    return differences.float().square().flatten(1).mean(dim=1)
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -28,16 +28,16 @@ from deepen.nn.contracts import CONTRACTS
 from deepen.nn.shapes import TextShape
 from deepen.ops.losses import Loss
 from deepen.prepare import outcomes, text, text_graph, text_inputs, text_order
-from deepen.prepare.embeddings import starting_embedding
+from deepen.prepare.embeddings import starting_tables
 from deepen.prepare.encoded import Batch, Draws, Encoded
 from deepen.prepare.text import TextOptions, Tokenizer
+from deepen.prepare.text_inputs import texts_of
+from deepen.prepare.text_options import EMBEDDINGS, WORD_DROPOUT
 
 CONTRACT = "text classifier"
 PAD = 0
 MOST_TOKENS = 1000
 TEXT = TextOptions(max_length=MOST_TOKENS)
-EMBEDDING = "embedding.weight"
-FIXED = "fixed_embedding.weight"
 
 
 @dataclass(frozen=True)
@@ -46,33 +46,9 @@ class Options:
 
     model: str = field(default="textcnn", metadata={"help": "the network; `deepen list` names them"})
     text: TextOptions = TEXT
-    embeddings: str | None = field(
-        default=None,
-        metadata={
-            "help": "word vectors to begin with: a file (word2vec, GloVe, fastText .vec) or a run of word-vectors; "
-            "--freeze embedding keeps them as they are"
-        },
-    )
-    label_smoothing: float = field(
-        default=0.0,
-        metadata={
-            "help": "share of the target spread over all classes",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.2",
-            "prepares": False,
-        },
-    )
-    word_dropout: float = field(
-        default=0.0,
-        metadata={
-            "help": "share of the tokens that are made unknown in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.3",
-            "prepares": False,
-        },
-    )
+    embeddings: str | None = field(default=None, metadata=EMBEDDINGS)
+    label_smoothing: float = field(default=0.0, metadata=outcomes.LABEL_SMOOTHING)
+    word_dropout: float = field(default=0.0, metadata=WORD_DROPOUT)
     threshold: float | None = field(
         default=None,
         metadata={
@@ -104,7 +80,7 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
             f"--threshold {options.threshold:g}: means nothing where a text has one class; it is for a column `labels` "
             "of lists. Leave it out."
         )
-    texts = _texts(table)
+    texts = texts_of(table, "text")
     learned = text.learn(texts, options.text, faults)
     if "label" in table.column_names:
         labels = table.column("label").cast(pa.string()).to_pylist()
@@ -135,7 +111,7 @@ class Task:
         if split != "predict":
             tensors, rows = self.outcome.encode(table, split, faults)
             table = table if len(rows) == table.num_rows else table.take(pa.array(rows))
-        ids = text.encode(_texts(table), self.state["text"], split, faults)
+        ids = text.encode(texts_of(table, "text"), self.state["text"], split, faults)
         text_inputs.say_longer(ids, self.state["longest"], split, faults)
         return Encoded(tensors, table, ragged={"ids": ids})
 
@@ -147,10 +123,8 @@ class Task:
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
         """`ids` [B, T] int64 and `mask` [B, T] bool, and `truth` where there is any."""
         ids, mask = text_inputs.padded(encoded.ragged["ids"], rows, PAD)
-        share = self.options.word_dropout
-        if draws is not None and share:
-            unknown = self.tokenizer.unknown
-            ids = text_inputs.with_dropped_words(ids, mask, share, unknown, draws, rows, "word dropout")
+        share, unknown = self.options.word_dropout, self.tokenizer.unknown
+        ids = text_inputs.with_dropped_words(ids, mask, rows, draws, share=share, unknown=unknown, use="word dropout")
         return Batch({**encoded.take(rows), "ids": ids, "mask": mask}, len(rows), rows)
 
     def build(self) -> nn.Module:
@@ -165,10 +139,7 @@ class Task:
 
     def starting_values(self, network: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
         """Word vectors from `--embeddings`; of two tables both."""
-        if self.options.embeddings is None:
-            return {}, []
-        vectors, note = starting_embedding(self.options.embeddings, self.tokenizer.vocabulary, network[EMBEDDING])
-        return {name: vectors for name in (EMBEDDING, FIXED) if name in network}, [note]
+        return starting_tables(self.options.embeddings, self.tokenizer.vocabulary, network)
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy of classes, binary cross-entropy of labels."""
@@ -181,6 +152,7 @@ class Task:
 
     def score(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
         """Adds a batch's logits."""
+        metrics.model = model
         self.score_outputs(self.outputs(model, batch), batch, metrics)
 
     def answer(self, model: nn.Module, batch: Batch, sources: Sequence[str]) -> list[Any]:
@@ -217,8 +189,9 @@ class Task:
             self.outcome.decide(metrics)
 
     def figures(self, metrics: Any, encoded: Encoded) -> list[Figure]:
-        """Figures by class or label, and the worst mistakes with their texts."""
-        return self.outcome.figures(metrics, lambda row: _sample(encoded, row))
+        """Figures by class or label, and the worst mistakes with their texts and attention."""
+        drawn = self.outcome.figures(metrics, lambda row: _sample(encoded, row))
+        return [*drawn, *self.explainer().attention_of_worst(metrics, encoded, self.batch)]
 
     def exported(self, model: nn.Module) -> Exported:
         """Logits from ids and mask."""
@@ -245,7 +218,7 @@ class Task:
         target = self.state["target"]
         return TextExplainer(
             sides=(Side("ids", "mask", "text"),),
-            tokens=lambda encoded, row, side: self.tokenizer.tokens(_texts(encoded.table.slice(row, 1))[0]),
+            tokens=lambda encoded, row, side: self.tokenizer.tokens(texts_of(encoded.table.slice(row, 1), "text")[0]),
             kind=target["kind"],
             outputs=self.outputs,
             target=target["target"],
@@ -257,11 +230,6 @@ class Task:
 
     def _shape(self) -> TextShape:
         return TextShape(len(self.tokenizer), longest=self.state["longest"], pad=PAD)
-
-
-def _texts(table: pa.Table) -> list[str]:
-    """A missing text is an empty one."""
-    return [each or "" for each in table.column("text").to_pylist()]
 
 
 def _sample(encoded: Encoded, row: int) -> Sample:

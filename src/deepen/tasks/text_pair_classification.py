@@ -31,10 +31,12 @@ from deepen.nn.contracts import CONTRACTS
 from deepen.nn.shapes import TextShape
 from deepen.ops.losses import Loss
 from deepen.prepare import outcomes, text, text_graph, text_inputs, text_order
-from deepen.prepare.embeddings import starting_embedding
+from deepen.prepare.embeddings import starting_tables
 from deepen.prepare.encoded import Batch, Draws, Encoded
 from deepen.prepare.table_target import with_classes
 from deepen.prepare.text import TextOptions, Tokenizer
+from deepen.prepare.text_inputs import texts_of
+from deepen.prepare.text_options import EMBEDDINGS, WORD_DROPOUT
 
 CONTRACT = "text pair model"
 PAD = 0
@@ -42,7 +44,6 @@ MOST_TOKENS = 500
 TEXT = TextOptions(max_length=MOST_TOKENS)
 SIDES = ("text_a", "text_b")
 TARGETS = ("label", "score")
-EMBEDDING = "embedding.weight"
 
 
 @dataclass(frozen=True)
@@ -51,33 +52,9 @@ class Options:
 
     model: str = field(default="transformer-pair", metadata={"help": "the network; `deepen list` names them"})
     text: TextOptions = TEXT
-    embeddings: str | None = field(
-        default=None,
-        metadata={
-            "help": "word vectors to begin with: a file (word2vec, GloVe, fastText .vec) or a run of word-vectors; "
-            "--freeze embedding keeps them as they are"
-        },
-    )
-    label_smoothing: float = field(
-        default=0.0,
-        metadata={
-            "help": "share of the target spread over all classes",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.2",
-            "prepares": False,
-        },
-    )
-    word_dropout: float = field(
-        default=0.0,
-        metadata={
-            "help": "share of the tokens that are made unknown in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.3",
-            "prepares": False,
-        },
-    )
+    embeddings: str | None = field(default=None, metadata=EMBEDDINGS)
+    label_smoothing: float = field(default=0.0, metadata=outcomes.LABEL_SMOOTHING)
+    word_dropout: float = field(default=0.0, metadata=WORD_DROPOUT)
     top: int = field(default=5, metadata={"help": "classes listed in an answer", "least": 1})
 
 
@@ -97,7 +74,7 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
                 f"--label-smoothing {options.label_smoothing:g}: a score has no classes to spread over; leave it out."
             )
         target = outcomes.learn_number(table, name, faults)
-    sides = [_texts(table, side) for side in SIDES]
+    sides = [texts_of(table, side) for side in SIDES]
     learned = text.learn([*sides[0], *sides[1]], options.text, faults)
     longest = max(int(text.encode(side, learned, "train", []).lengths.max()) for side in sides)
     return {"target": target, "text": learned, "longest": longest}
@@ -127,7 +104,7 @@ class Task:
             named = with_classes(table, name) if name == "label" else table
             tensors, rows = self.outcome.encode(named, split, faults)
             table = table if len(rows) == table.num_rows else table.take(pa.array(rows))
-        ids = {side: text.encode(_texts(table, side), self.state["text"], split, faults) for side in SIDES}
+        ids = {side: text.encode(texts_of(table, side), self.state["text"], split, faults) for side in SIDES}
         for side in SIDES:
             text_inputs.say_longer(ids[side], self.state["longest"], split, faults)
         return Encoded(tensors, table, ragged=ids)
@@ -139,13 +116,12 @@ class Task:
 
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
         """Of each side its ids [B, T] int64 (`text_a`) and mask [B, T] bool (`text_a_mask`); `truth` if known."""
-        tensors = encoded.take(rows)
+        tensors, share = encoded.take(rows), self.options.word_dropout
         for side in SIDES:
             ids, mask = text_inputs.padded(encoded.ragged[side], rows, PAD)
-            share = self.options.word_dropout
-            if draws is not None and share:
-                unknown = self.tokenizer.unknown
-                ids = text_inputs.with_dropped_words(ids, mask, share, unknown, draws, rows, f"word dropout {side}")
+            ids = text_inputs.with_dropped_words(
+                ids, mask, rows, draws, share=share, unknown=self.tokenizer.unknown, use=f"word dropout {side}"
+            )
             tensors |= {side: ids, f"{side}_mask": mask}
         return Batch(tensors, len(rows), rows)
 
@@ -161,10 +137,7 @@ class Task:
 
     def starting_values(self, network: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
         """Word vectors from `--embeddings`."""
-        if self.options.embeddings is None:
-            return {}, []
-        vectors, note = starting_embedding(self.options.embeddings, self.tokenizer.vocabulary, network[EMBEDDING])
-        return {EMBEDDING: vectors}, [note]
+        return starting_tables(self.options.embeddings, self.tokenizer.vocabulary, network)
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy of classes, squared error of scores in their deviations."""
@@ -177,6 +150,7 @@ class Task:
 
     def score(self, model: nn.Module, batch: Batch, metrics: Any) -> None:
         """Adds a batch's outputs."""
+        metrics.model = model
         self.score_outputs(self.outputs(model, batch), batch, metrics)
 
     def answer(self, model: nn.Module, batch: Batch, sources: Sequence[str]) -> list[Any]:
@@ -205,8 +179,9 @@ class Task:
         return self.outcome.answers(outputs, sources)
 
     def figures(self, metrics: Any, encoded: Encoded) -> list[Figure]:
-        """Figures by class or of the scores, and the worst mistakes with their texts."""
-        return self.outcome.figures(metrics, lambda row: _sample(encoded, row))
+        """Figures by class or of the scores, and the worst mistakes with their texts and attention."""
+        drawn = self.outcome.figures(metrics, lambda row: _sample(encoded, row))
+        return [*drawn, *self.explainer().attention_of_worst(metrics, encoded, self.batch)]
 
     def exported(self, model: nn.Module) -> Exported:
         """Logits, or scores in their own unit, from ids and mask of each side."""
@@ -235,7 +210,7 @@ class Task:
         return TextExplainer(
             sides=tuple(Side(side, f"{side}_mask", side) for side in SIDES),
             tokens=lambda encoded, row, side: self.tokenizer.tokens(
-                _texts(encoded.table.slice(row, 1), side.column)[0]
+                texts_of(encoded.table.slice(row, 1), side.column)[0]
             ),
             kind=target["kind"],
             outputs=self.outputs,
@@ -263,11 +238,6 @@ def _target(table: pa.Table) -> str:
     if not (asked or filled):
         raise DataError("expected a column label or score to learn from, but neither holds anything; give one.")
     return asked or filled[0]
-
-
-def _texts(table: pa.Table, side: str) -> list[str]:
-    """A missing text is an empty one."""
-    return [each or "" for each in table.column(side).to_pylist()]
 
 
 def _sample(encoded: Encoded, row: int) -> Sample:

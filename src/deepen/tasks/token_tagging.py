@@ -19,13 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepen.compress.lesson_tags import TagLesson
 from deepen.core import names, rng
 from deepen.core.errors import OptionError
 from deepen.core.faults import Fault
 from deepen.core.figures import Figure, Sample
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
-from deepen.engine.task import Terms, Tiny
+from deepen.engine.task import Exported, Terms, Tiny
 from deepen.explain import text_attention
 from deepen.explain.text import TextExplainer
 from deepen.explain.text_gates import Side
@@ -35,7 +36,7 @@ from deepen.nn.contracts import CONTRACTS
 from deepen.nn.crf import LinearChainCRF
 from deepen.nn.shapes import TextShape
 from deepen.ops.losses import IGNORED, Loss
-from deepen.prepare import tag_learn, tags, text, text_inputs, text_order, word_characters
+from deepen.prepare import tag_learn, tags, text, text_graph, text_inputs, text_order, word_characters
 from deepen.prepare.encoded import Batch, Draws, Encoded
 from deepen.prepare.ragged import Ragged
 from deepen.prepare.tag_answers import TaggedText, conll_text, tagged_text
@@ -196,6 +197,10 @@ class Task:
         nats = self._nats(model, self._emissions(model, batch), batch)
         return Loss(nats @ batch["weight"] if "weight" in batch.tensors else nats.sum())
 
+    def lesson(self, teacher: nn.Module, temperature: float) -> TagLesson:
+        """Each tag's probability given the whole sentence."""
+        return TagLesson(teacher, temperature, self._emissions, self._nats)
+
     def metrics(self) -> Tagging:
         """Exact entities and tokens."""
         return Tagging(self.tag_set)
@@ -263,6 +268,36 @@ class Task:
         drawn = figures_of(metrics, lambda row: _sample(encoded, row), lambda row: column[row].as_py())
         return [*drawn, *self._attention(metrics, encoded)]
 
+    def exported(self, model: nn.Module) -> Exported:
+        """Scores of tags from ids, mask and characters; the chain behind them is computed by whoever runs the graph."""
+        sides = [("ids", "mask")]
+        inputs = text_graph.examples(sides, len(self.tokenizer), self.state["longest"])
+        spelled_out = (*inputs["ids"].shape, self.options.characters)
+        letters = torch.arange(math.prod(spelled_out)) % word_characters.num_characters(self.state["characters"])
+        chain = _chain_of(model)
+        learned = {name: self.state[name] for name in ("tags", "scheme", "learned_as", "types", "baseline")}
+        scores = ("transitions", "start", "end")
+        return Exported(
+            network=text_graph.TextGraph(model, _at_least_float32).eval(),
+            inputs=inputs | {"characters": letters.view(spelled_out)},
+            free=text_graph.free(sides) | {"characters": {0: "batch", 1: "ids_length"}},
+            most=text_graph.most(sides, model),
+            preparation={
+                "kind": "tokens",
+                **{name: self.state[name] for name in ("text", "characters", "longest")},
+                "num_characters": self.options.characters,
+                "pad": PAD,
+            },
+            answer={
+                "kind": "tags",
+                **learned,
+                "unknown": self.tokenizer.unknown,
+                "splitter": self.state["text"].get("splitter", "rules"),
+                "chain": None if chain is None else {name: getattr(chain, name).tolist() for name in scores},
+            },
+            outputs=self._emissions,
+        )
+
     def explainer(self) -> TextExplainer:
         """Explains which tokens a tag comes from, by the network's scores before its chain."""
         return TextExplainer(
@@ -293,8 +328,7 @@ class Task:
 
     def _emissions(self, model: nn.Module, batch: Batch) -> Tensor:
         """[B, T, K], float32 at least."""
-        found = model(batch["ids"], batch["mask"], batch["characters"])
-        return found.to(torch.promote_types(found.dtype, torch.float32))
+        return _at_least_float32(model(batch["ids"], batch["mask"], batch["characters"]))
 
     def _nats(self, model: nn.Module, emissions: Tensor, batch: Batch) -> Tensor:
         """[B]; a tag that was never learned stands as the first."""
@@ -337,6 +371,10 @@ def unspelled(spelling: Tensor) -> list[list[str]]:
                 tokens[-1].append(chr(code))
         sentences.append(["".join(token) for token in tokens[:-1]])
     return sentences
+
+
+def _at_least_float32(found: Tensor) -> Tensor:
+    return found.to(torch.promote_types(found.dtype, torch.float32))
 
 
 def _chain_of(model: nn.Module) -> LinearChainCRF | None:

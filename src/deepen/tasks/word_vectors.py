@@ -238,6 +238,14 @@ class Task:
             words = self.tokenizer.vocabulary[NUM_SPECIALS:]
             write_vectors(folder / FILES[kind], words, _vectors(model)[NUM_SPECIALS:].numpy(), kind)
 
+    @property
+    def instead_of_export(self) -> str:
+        """Where the vectors can be had as a file."""
+        why = "a table of words and vectors needs no graph"
+        if self.options.export:
+            return f"{why}; take {' or '.join(FILES[kind] for kind in self.options.export)} in its folder."
+        return f"{why}; train with --export fasttext, which writes {FILES['fasttext']} into the run's folder."
+
     def score(self, model: nn.Module, batch: Batch, metrics: WordMetrics) -> None:
         """Adds a batch of text, of judged pairs or of analogies."""
         self._answered = _vectors(model)

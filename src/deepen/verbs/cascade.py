@@ -18,13 +18,14 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from deepen.compress.cascade import Wish, choose
+from deepen.compress.cascade import Wish, choose, is_of_classes
 from deepen.core.errors import OptionError, RunError
 from deepen.core.figures import Figure
 from deepen.engine.evaluate import evaluate as score
 from deepen.engine.evaluate import rows_at_once
 from deepen.engine.feed import on_device
-from deepen.engine.task import Metrics, PairedMetrics, SharedOutputs, Terms
+from deepen.engine.task import Metrics, PairedMetrics, Terms
+from deepen.nn.exits import confidence
 from deepen.ops.losses import Loss
 from deepen.parallel.ranks import Alone
 from deepen.prepare.encoded import Batch, Draws, Encoded
@@ -143,11 +144,6 @@ def answered_by(cascade: Loaded, encoded: Encoded) -> tuple[Metrics, np.ndarray]
             task.score_outputs(outputs, batch, metrics)
             by.append(numbers.cpu())
     return metrics, torch.cat(by).numpy()
-
-
-def confidence(outputs: Tensor) -> Tensor:
-    """[B] the probability of the most probable class, by logits [B, K]."""
-    return outputs.double().softmax(1).amax(1).clamp(max=1)
 
 
 class CascadeTask:
@@ -302,18 +298,9 @@ def _warm_up(member: Loaded, encoded: Encoded) -> None:
 
 
 def _refuse_other_outputs(member: Loaded) -> None:
-    """Raises RunError for outputs that are not the logits of classes of which one is right.
-
-    A task says so by how its runs are combined: of such logits, by the mean of their softmax.
-    """
-    task = member.task
-    if isinstance(task, SharedOutputs) and len(task.terms.labels) > 1:
-        few = torch.arange(len(task.terms.labels), dtype=torch.float64)
-        sides = [few.sin()[None] * 2, few.cos()[None] + 1]
-        mean = (sides[0].softmax(1) + sides[1].softmax(1)) / 2
-        if torch.allclose(task.combine(sides, [0.5, 0.5]).double().softmax(1), mean, atol=1e-4):
-            return
-    raise RunError(
-        f"{member.folder}: a cascade needs runs whose answer is one of several classes, by a logit for each; "
-        f"{member.header['task']} on this target gives others."
-    )
+    """Raises RunError for outputs that are not the logits of classes of which one is right."""
+    if not is_of_classes(member.task):
+        raise RunError(
+            f"{member.folder}: a cascade needs runs whose answer is one of several classes, by a logit for each; "
+            f"{member.header['task']} on this target gives others."
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepen.bundle import load
-from deepen.compress import budget, measures
+from deepen.compress import budget, measures, quantize
 from deepen.compress.options import CompressOptions, refuse_unread, require_order
 from deepen.core import options as option_rules
 from deepen.core.errors import OptionError, RunError
@@ -102,18 +102,17 @@ def compress(
 def _compressed(work: Work, wish: budget.Wish | None, folder: Path, *, layers: bool, command: str) -> CompressResult:
     begin = work.begin()
     split = main_split(work.prepared.encoded)
-    judged = work.prepared.encoded[split] if split else work.train
-    stages, tried = [_stage(work, begin, judged)], []
+    stages, tried = [_stage(work, begin, split)], []
     state = begin
     if wish is None:
         for method in work.options.method:
             work.events.message(f"{method} ...")
             state = work.step(state, method)
-            stages.append(_stage(work, state, judged))
+            stages.append(_stage(work, state, split))
     else:
         state, tried = _searched(work, begin, wish)
-        stages.append(_stage(work, state, judged))
-    measured = measures.layer_costs(state.network, work.call(state, 1)) if layers else []
+        stages.append(_stage(work, state, split))
+    measured = measures.layer_costs(state.network, work.of(state).call(state, 1)) if layers else []
     result = CompressResult(
         folder=folder,
         stages=tuple(stages),
@@ -122,15 +121,17 @@ def _compressed(work: Work, wish: budget.Wish | None, folder: Path, *, layers: b
         layers=tuple(measured),
         tried=tuple(tried),
         bits=tuple(work.bits),
-        notes=(*work.model.notes, *work.notes),
+        notes=(*work.model.notes, *work.notes, *quantize.said(state.network)),
     )
     write_folder(work, state, result, command=command)
     return result
 
 
-def _stage(work: Work, state: State, judged: Any) -> Stage:
-    found = {name: value if math.isfinite(value) else None for name, value in work.figures(state, judged).items()}
-    return Stage(state.name, work.cost(state).as_dict(), found)
+def _stage(work: Work, state: State, split: str) -> Stage:
+    own = work.of(state)
+    judged = own.prepared.encoded[split] if split else own.train
+    found = {name: value if math.isfinite(value) else None for name, value in own.figures(state, judged).items()}
+    return Stage(state.name, own.cost(state).as_dict(), found)
 
 
 def _searched(work: Work, begin: State, wish: budget.Wish) -> tuple[State, list[dict[str, Any]]]:
@@ -194,7 +195,8 @@ def _leaves(work: Work, parent: State) -> list[State]:
 
 
 def _figures(work: Work, state: State) -> dict[str, float]:
-    return {**work.figures(state, work.val), **work.cost(state).as_dict()}
+    own = work.of(state)
+    return {**own.figures(state, own.val), **own.cost(state).as_dict()}
 
 
 def _short(figures: Mapping[str, float], objective: str) -> str:

@@ -39,7 +39,7 @@ COSTS = {
 
 def write_folder(work: Work, state: State, result: CompressResult, *, command: str) -> None:
     """Puts the new run at `result.folder`. A kill before the last step leaves nothing there."""
-    prepared = dataclasses.replace(work.prepared, task=state.task)
+    prepared = dataclasses.replace(work.of(state).prepared, task=state.task)
     with atomic_folder(result.folder, is_ours=lambda path: False) as made:
         save.create(made, _header(work, state, result, command))
         scored = {}

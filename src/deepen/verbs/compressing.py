@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.compress import changes, channels, fold, low_rank, magnitude, measures, quantize
-from deepen.compress.options import CompressOptions
+from deepen.compress.options import WHOLE, CompressOptions
 from deepen.compress.replace import called, tied
 from deepen.compress.tuning import Tuned, options_for, tuned
 from deepen.core.errors import OptionError
@@ -26,6 +26,7 @@ from deepen.engine.fit import choose_device
 from deepen.engine.options import FitOptions
 from deepen.engine.task import Carrying, SharedOutputs, Task
 from deepen.nn.dropout import drawing_for
+from deepen.nn.exits import WithExits, whole
 from deepen.parallel.ranks import Alone
 from deepen.prepare.encoded import Batch, Draws, Encoded
 from deepen.verbs.loaded import Loaded
@@ -35,13 +36,17 @@ from deepen.verbs.prepared import Prepared
 CPU = torch.device("cpu")
 EPOCHS = 3.0
 LEAST_STEPS, MOST_EPOCHS = 150, 30
+EXIT_PASSES = 16
 TRACED = 2  # samples that channels are followed with
 SOME_BITS = (16, 14, 12, 10, 9, 8, 7, 6, 5, 4)
 
 
 @dataclass(frozen=True)
 class State:
-    """A network on its way, what differs from the one its task builds, and what training it has had."""
+    """A network on its way, what differs from the one its task builds, and what training it has had.
+
+    encoded  the samples by split, where this network reads them otherwise than the run's does
+    """
 
     name: str
     chosen: Resolved
@@ -49,6 +54,7 @@ class State:
     network: nn.Module
     changes: tuple[dict[str, Any], ...] = ()
     tuned: tuple[Tuned, ...] = ()
+    encoded: Mapping[str, Encoded] | None = None
 
     @property
     def task(self) -> Task:
@@ -93,17 +99,26 @@ class Work:
         )
         return State("before", self.model.options, task, self.model.model, known)
 
+    def of(self, state: State) -> Work:
+        """The same with the samples as this network reads them."""
+        if state.encoded is None:
+            return self
+        encoded = dict(state.encoded)
+        return dataclasses.replace(self, prepared=dataclasses.replace(self.prepared, encoded=encoded))
+
     def figures(self, state: State, split: Encoded) -> dict[str, float]:
         """How good a network is."""
         return evaluate(state.task, state.network, split, device=CPU, ranks=Alone()).result()
 
     def cost(self, state: State) -> measures.Cost:
         """What a network costs."""
-        return measures.cost(state.network, self.call(state, 1), self.call(state, 32))
+        some = EXIT_PASSES if isinstance(state.network, WithExits) else 1  # what exits save depends on the sample
+        one, many = ([self.call(state, count, start * count) for start in range(some)] for count in (1, 32))
+        return measures.cost(state.network, one, many)
 
-    def call(self, state: State, count: int) -> Callable[[nn.Module], Any]:
+    def call(self, state: State, count: int, first: int = 0) -> Callable[[nn.Module], Any]:
         """A pass over so many samples, some of them twice where there are not as many."""
-        return _call(state.task, self.val, np.arange(count, dtype=np.int64) % len(self.val))
+        return _call(state.task, self.val, np.arange(first, first + count, dtype=np.int64) % len(self.val))
 
     def calls(self, state: State) -> Iterator[Callable[[nn.Module], Any]]:
         """Passes over the samples for calibration."""
@@ -118,11 +133,20 @@ class Work:
                 f"--method {method}: the weights of this network are whole numbers already; compress the run that "
                 "it was made from."
             )
+        if isinstance(state.network, WithExits) and method not in WHOLE:
+            raise OptionError(f"--method {method}: this network has early exits already; compress the run before them.")
+        own = self.of(state)
         if method in ("distil", "average"):
             from deepen.verbs import compressing_runs
 
-            return getattr(compressing_runs, method)(self, state)
-        return _STEPS[method](self, state)
+            return getattr(compressing_runs, method)(own, state)
+        if method == "early-exit":
+            from deepen.verbs import compressing_exits
+
+            return compressing_exits.early_exit(own, state)
+        found = _STEPS[method](own, state)
+        self.bits = own.bits
+        return found
 
     def fit(self, state: State, fit: FitOptions, task: Task, network: nn.Module | None, **more: Any) -> Tuned:
         """Further training on the run's own data."""
@@ -202,13 +226,14 @@ def _low_rank(work: Work, state: State) -> State:
 
 def _whole(scheme: quantize.Scheme, work: Work, state: State) -> State:
     options, network, found = work.options, copy.deepcopy(state.network), []
-    change = fold.fold(network, work.call(state, TRACED)) if isinstance(state.task, SharedOutputs) else None
-    state = state.after(scheme, network, change)
-    kinds = quantize.layers_of(network, work.call(state, TRACED), options.keep)
-    if not kinds:
-        raise OptionError(f"--method {scheme}: this network has no layer whose weights could be whole numbers.")
+    with whole(network):
+        change = fold.fold(network, work.call(state, TRACED)) if isinstance(state.task, SharedOutputs) else None
+        state = state.after(scheme, network, change)
+        kinds = quantize.layers_of(network, work.call(state, TRACED), options.keep)
+        if not kinds:
+            raise OptionError(f"--method {scheme}: this network has no layer whose weights could be whole numbers.")
+        seen = {} if scheme == "int8-weights" else quantize.calibrated(network, kinds, work.calls(state))
     bits = options.bits if scheme == "fixed-point" else 8
-    seen = {} if scheme == "int8-weights" else quantize.calibrated(network, kinds, work.calls(state))
     specs = quantize.specs(kinds, seen, scheme, bits=bits, search=options.clip)
     if scheme == "fixed-point":
         work.bits = [(each, _at_width(work, state, kinds, seen, each)) for each in SOME_BITS]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,14 +14,19 @@ from torch import nn
 
 from deepen.compress import average as soups
 from deepen.compress import distil as lessons
+from deepen.compress.further import Beside
 from deepen.compress.options import CompressOptions
 from deepen.compress.tuning import options_for
+from deepen.core import options as option_rules
 from deepen.core.errors import OptionError, RunError
-from deepen.engine.task import SharedOutputs
+from deepen.data.read import ReadOptions
+from deepen.data.split import SplitOptions
+from deepen.engine.task import Carrying, FittingItself, SharedOutputs, Teachable
 from deepen.prepare.encoded import Draws
 from deepen.verbs.compressing import State, Work
+from deepen.verbs.further_inputs import further_inputs
 from deepen.verbs.loaded import loaded
-from deepen.verbs.options import Resolved, resolved, task_module
+from deepen.verbs.options import Resolved, network_group, resolved, task_module
 from deepen.verbs.train import budgeted
 
 
@@ -68,26 +75,62 @@ def distil(work: Work, state: State) -> State:
     if options.student is None:
         raise OptionError("--method distil: expected the network that is to learn; name it with --student MODEL.")
     name = state.chosen.flat["model"]
+    module = task_module(work.model.header["task"])
+    sketch = module.Task(module.Options(model=options.student), work.prepared.state)
+    if isinstance(sketch, FittingItself) and sketch.fits_itself:
+        raise OptionError(f"--student {options.student}: does not learn by gradients, so nobody can teach it.")
     chosen = _student(work, options)
-    task = task_module(work.model.header["task"]).Task(chosen.task, work.prepared.state, chosen.network)
-    teaching = lessons.Teaching(
-        temperature=options.temperature,
-        weight=options.teacher_weight,
-        hints=lessons.hints_of(options.hints),
-        hint_weight=options.hint_weight,
-        inputs=options.unlabelled,
-    )
-    pupil = lessons.taught(task, state.network, teaching)
+    task = module.Task(chosen.task, work.prepared.state, chosen.network)
+    encoded, beside, fit = None, None, chosen.fit
+    if isinstance(task, Carrying):  # what its rows are goes by how its network reads
+        encoded = {split: task.encode(table, split, []) for split, table in work.prepared.tables.items()}
+        work = _reading(work, encoded)
+    if options.inputs_from is not None:
+        beside = _beside(work, task)
+        fit = dataclasses.replace(fit, batch_size=min(fit.batch_size, math.ceil(len(beside) / 2)))  # a batch of each
+        work = _reading(work, {**work.prepared.encoded, "train": beside})
+    pupil = lessons.taught(task, state.network, _teaching(task, options), beside)
     epochs = options.epochs
     if epochs is None:
         epochs = float(budgeted(chosen, work.prepared).fit.epochs or 1)
     if epochs == 0:
         raise OptionError("--epochs 0: a student that does not train learns nothing; leave it out, or state more.")
-    fit = options_for(chosen.fit, len(work.train), epochs=epochs, rate=1.0)
+    fit = options_for(fit, len(work.train), epochs=epochs, rate=1.0)
     found = work.fit(state, fit, pupil, None)
     found.network = lessons.plain(found.network)
     work.notes.append(f"{options.student} learned from {name} in {epochs:g} epochs")
-    return State("distil", chosen, task, found.network, (), (found,))
+    return State("distil", chosen, task, found.network, (), (found,), encoded)
+
+
+def _reading(work: Work, encoded: Mapping[str, Any]) -> Work:
+    return dataclasses.replace(work, prepared=dataclasses.replace(work.prepared, encoded=dict(encoded)))
+
+
+def _teaching(task: Any, options: CompressOptions) -> lessons.Teaching:
+    temperature = options.temperature
+    if temperature is None:
+        temperature = lessons.OF_LESSONS if isinstance(task, Teachable) else lessons.OF_OUTPUTS
+    return lessons.Teaching(
+        temperature=temperature,
+        weight=options.teacher_weight,
+        hints=lessons.hints_of(options.hints),
+        hint_weight=options.hint_weight,
+        inputs=options.unlabelled,
+    )
+
+
+def _beside(work: Work, task: Any) -> Beside:
+    """The training samples and, behind them, those of `--inputs-from`."""
+    options = work.options
+    assert options.inputs_from is not None
+    if options.unlabelled in ("munge", "gaussian"):
+        raise OptionError(
+            f"--inputs-from {options.inputs_from}: with --unlabelled {options.unlabelled} all inputs are made up; "
+            "choose one of the two."
+        )
+    further, said = further_inputs(options.inputs_from, work.model, task, work.prepared.encoded)
+    work.notes += said
+    return Beside(work.train, further)
 
 
 def _student(work: Work, options: CompressOptions) -> Resolved:
@@ -97,12 +140,20 @@ def _student(work: Work, options: CompressOptions) -> Resolved:
     kept = {each.name for each in dataclasses.fields(module.Options)}
     about = {name: value for name, value in flat.items() if name.split(".")[0] in kept and name != "model"}
     given: dict[str, Any] = {**about, "model": options.student, "seed": flat["seed"], "threads": flat["threads"]}
-    for name in ("val", "test", "max_val", "strict", "group", "hashes"):
-        if name in flat:
-            given[name] = flat[name]
+    given |= {name: flat[name] for name in option_rules.fields_of(SplitOptions, ReadOptions) if name in flat}
+    network = option_rules.fields_of(network_group(module.CONTRACT, str(options.student)))
+    further = set(_unprepared(module.Options))
     for word in options.student_options:
         key, sign, value = word.partition("=")
         if not sign:
             raise OptionError(f"--student-options {word}: expected NAME=VALUE, such as width=32.")
-        given[f"network.{key}"] = value
+        key = key.strip().replace("-", "_")
+        given[key if key in further and f"network.{key}" not in network else f"network.{key}"] = value
     return resolved(work.model.header["task"], given)
+
+
+def _unprepared(group: type) -> Iterator[str]:
+    """The options of a task that a student may have otherwise: samples do not hang on them, or are cut anew for it."""
+    for each in dataclasses.fields(group):
+        if not each.metadata.get("prepares", True) or each.metadata.get("of_network", False):
+            yield each.name

@@ -262,6 +262,11 @@ def _refuse_other_terms(first: Loaded, other: Loaded) -> None:
     if own.target != its.target:
         raise RunError(f"{where}, which answers {own.target!r}, but this run answers {its.target!r}.")
     missing, more = (sorted(set(a) - set(b)) for a, b in ((own.labels, its.labels), (its.labels, own.labels)))
+    if own.basis and (missing or more):
+        raise RunError(
+            f"{where}, but its {own.basis} differs (fingerprint {' '.join(more)}, not {' '.join(missing)}), so that "
+            f"their outputs are about different things; take runs with one {own.basis}."
+        )
     if missing or more:
         told = [*(f"lacks {name!r}" for name in missing[:3]), *(f"has {name!r} too" for name in more[:3])]
         left = len(missing) + len(more) - len(told)

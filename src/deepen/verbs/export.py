@@ -26,6 +26,7 @@ from deepen.data.read import ReadOptions
 from deepen.engine.task import Exported, Exports
 from deepen.export import graph
 from deepen.export.check import Checked, checked, latency
+from deepen.nn.exits import WithExits
 from deepen.runtime import engines, onnx_file
 from deepen.runtime.program import Program
 from deepen.runtime.trial import tried
@@ -105,7 +106,13 @@ def export(
     model = loaded(run, device="cpu")
     path = _free(out or f"{str(run).rstrip(os.sep)}{ENDINGS[options.format]}", options)
     if not isinstance(model.task, Exports):
-        raise OptionError(f"{run}: runs of {model.header['task']} cannot be exported; those of {_exporting()} can.")
+        instead = getattr(model.task, "instead_of_export", "")
+        why = f": {instead}" if instead else f"; those of {_exporting()} can."
+        raise OptionError(f"{run}: runs of {model.header['task']} cannot be exported{why}")
+    if isinstance(model.model, WithExits):
+        raise OptionError(
+            f"{run}: answers early where it is sure, which a graph cannot; export the run that it was made from."
+        )
     return exported_to(path, model, model.task.exported(model.model), options, data=data)
 
 
@@ -208,9 +215,9 @@ def _refuse_difference(path: Path, found: Checked, tolerance: float) -> None:
 
 
 def _some(program: Program, table: pa.Table) -> dict[str, np.ndarray]:
-    """The inputs of some samples."""
+    """The inputs of the graph's first call for some samples."""
     prepared = program.prepared(table.slice(0, 4 * SOME), "predict", [])
-    return prepared.arrays(np.arange(min(SOME, len(prepared.kept))))
+    return dict(program.first_call(prepared.arrays(np.arange(min(SOME, len(prepared.kept))))))
 
 
 def _others(
@@ -221,7 +228,7 @@ def _others(
     times: dict[str, dict[str, float]],
 ) -> list[str]:
     """The other engines that answer rightly, each tried in a process of its own; their times are added."""
-    own = program.outputs(arrays)
+    own = program.call(arrays)
     right = []
     for name in (each for each in engines.NAMES if each != program.engine.name):
         trial = tried(name, content, arrays, threads=torch.get_num_threads())

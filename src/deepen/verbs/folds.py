@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from deepen.bundle import header, save
 from deepen.core import options as option_rules
-from deepen.core.errors import OptionError, TrainingError
+from deepen.core.errors import DeepenError, OptionError, TrainingError
 from deepen.core.files import write_json
 from deepen.data import split as splitting
 from deepen.data.dataset import Dataset
@@ -83,6 +84,7 @@ def cross_validate(
     base = {name: value for name, value in option_rules.flat(base).items() if name in chosen.flat}
     dataset, schema = read(task, data, chosen)
     parts = splitting.folds(_only_table(dataset, folds), folds, seed=chosen.fit.seed, schema=schema)
+    was_there = bool(out) and Path(str(out)).exists()
     folder = Path(out) if out else save.free_name(Path("runs"), f"{dataset.name}-{chosen.task.model}-folds")
     runs, failed = {}, {}
     for number, (rest, tested) in enumerate(parts, start=1):
@@ -107,6 +109,11 @@ def cross_validate(
             events.message(f"fold {number} failed: {error}")
             if len(failed) == folds:
                 raise
+        except DeepenError:
+            if not was_there:
+                with suppress(OSError):
+                    folder.rmdir()  # where the first fold was refused, there is nothing in it
+            raise
     return _written(
         _result(folder, runs, {number: tested for number, (_, tested) in enumerate(parts, start=1)}, failed)
     )

@@ -97,10 +97,8 @@ def resolved(
     stated = frozenset(by_user) | frozenset(by_config) | frozenset(by_base)
     values = _values(_recipe(module.CONTRACT, model, fields), by_base, by_config, by_user)
     require_read(values, {**by_config, **by_user}, fields, flags=flags)
-    unread: Any = getattr(module, "unread", None)
-    if unread is not None:
-        task_options = options.build(module.Options, values)
-        refuse_unread(unread(task_options), {**by_config, **by_user}, fields, model, flags=flags)
+    unread = unread_of(task, options.build(module.Options, values))
+    refuse_unread(unread, {**by_config, **by_user}, fields, model, flags=flags)
     _one_budget(values, by_user, by_config, by_base)
     return _built(chosen, values, stated)
 
@@ -175,6 +173,17 @@ def require_read(
             raise OptionError(f"{place}: only a warm-up of --schedule.warm-up-shape constant reads it; leave it out.")
 
 
+def unread_of(task: str, task_options: Any) -> tuple[str, ...]:
+    """The options that a training of this task does not read with these: names, or prefixes that end in a dot."""
+    told: Any = getattr(task_module(task), "unread", None)
+    return told(task_options) if told is not None else ()
+
+
+def has_budget(task: str, chosen: Resolved) -> bool:
+    """Whether a training with these options goes on until its budget is used; one that counts is over at once."""
+    return not _is_among("epochs", unread_of(task, chosen.task))
+
+
 def refuse_unread(
     unread: Sequence[str],
     stated: Mapping[str, Any],
@@ -183,15 +192,15 @@ def refuse_unread(
     *,
     flags: bool,
 ) -> None:
-    """Raises OptionError for a stated option that this training does not read; a default says nothing.
-
-    unread  names of options, or prefixes that end in a dot
-    """
+    """Raises OptionError for a stated option that this training does not read; a default says nothing."""
     for name, value in stated.items():
-        is_unread = any(name == one or (one.endswith(".") and name.startswith(one)) for one in unread)
-        if is_unread and value != fields[name].default:
+        if _is_among(name, unread) and value != fields[name].default:
             place = fields[name].flag if flags else name
             raise OptionError(f"{place}: training {model} does not read it; leave it out.")
+
+
+def _is_among(name: str, unread: Sequence[str]) -> bool:
+    return any(name == one or (one.endswith(".") and name.startswith(one)) for one in unread)
 
 
 def _recipe(contract: str, model: str, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from deepen.core.errors import FileError
 from deepen.core.faults import grouped
 from deepen.core.files import write_json
 from deepen.core.lock import FolderLock
+from deepen.core.units import plural
 from deepen.data.dataset import Dataset
 from deepen.engine.evaluate import evaluate
 from deepen.engine.events import Events
@@ -25,7 +26,7 @@ from deepen.engine.keeper import Elsewhere
 from deepen.engine.task import Deciding
 from deepen.parallel.ranks import Ranks
 from deepen.verbs import environment, pretrained
-from deepen.verbs.options import BUDGETS, Resolved
+from deepen.verbs.options import BUDGETS, Resolved, has_budget
 from deepen.verbs.prepared import Prepared
 from deepen.verbs.pretrained import Unlabelled, unlabelled
 from deepen.verbs.reported import main_split, write_report
@@ -161,15 +162,17 @@ class Sitting:
 
     def _plan(self, device: torch.device) -> dict[str, Any]:
         options = self.chosen.fit
-        budget = next((name, getattr(options, name)) for name in BUDGETS if getattr(options, name) is not None)
-        return {
+        plan = {
             "model": self.chosen.task.model,
             "rows": len(self.prepared.encoded["train"]),
             "device": str(device),
-            "budget": f"{budget[1]} {budget[0]}" if budget[0] != "time" else budget[1],
             "objective": self.prepared.task.objective[0],
             "epochs": options.epochs,
         }
+        if has_budget(self.task, self.chosen):
+            name = next(name for name in BUDGETS if getattr(options, name) is not None)
+            plan["budget"] = options.time if name == "time" else plural(getattr(options, name), name.removesuffix("s"))
+        return plan
 
 
 def start_of(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from deepen.bundle import header, records, save
-from deepen.core.errors import DeepenError, RunError
+from deepen.core.errors import DataError, DeepenError, OptionError, RunError
 from deepen.core.faults import grouped, refuse
 from deepen.core.files import write_json
 from deepen.core.lock import FolderLock
@@ -23,8 +23,8 @@ from deepen.engine.fit import available_cores, choose_device
 from deepen.engine.signals import Interrupted
 from deepen.parallel import launch
 from deepen.parallel.ranks import Ranks
-from deepen.verbs.board import Board
-from deepen.verbs.options import BUDGETS, Resolved, rebuilt, resolved, task_module, with_epochs
+from deepen.verbs import board
+from deepen.verbs.options import BUDGETS, Resolved, has_budget, rebuilt, resolved, task_module, with_epochs
 from deepen.verbs.prepared import Prepared, base_options, prepare
 from deepen.verbs.resumed import base_of_run, require_same_data, resumed
 from deepen.verbs.run import Run
@@ -86,7 +86,7 @@ def train(
         save.check_free(folder)
     _set_threads(chosen)
     prepared = prepared or accepted(task, data, chosen, skip_bad, events)
-    chosen = budgeted(chosen, prepared)
+    chosen = budgeted(chosen, prepared) if has_budget(task, chosen) else chosen
     if follows:
         timeout_seconds = seconds(chosen.fit.timeout, name="--timeout")
         device_type = choose_device(chosen.fit.device).type
@@ -96,12 +96,13 @@ def train(
     begun, more = start_of(task, chosen, prepared, folder=before, skip_bad=skip_bad)
     for note in (*begun.notes, *more.notes):
         events.message(note)
+    was_there = folder is not None and folder.exists()
     if folder is None:
         folder = save.free_name(Path("runs"), f"{prepared.dataset.name}-{chosen.task.model}")
     sitting = Sitting(task, data, chosen, prepared, folder, going_on, skip_bad, events, begun, more)
     if not going_on:
         save.create(folder, sitting.header(command or sitting.command))
-    with FolderLock(folder):
+    with FolderLock(folder), _nothing_left_if_refused(folder, going_on=going_on, keep_folder=was_there):
         if going_on:
             require_same_data(folder, prepared.fingerprint)
             save.sweep(folder)
@@ -109,8 +110,20 @@ def train(
             write_json(folder / header.PREPARE_FILE, prepared.state)
         save.update(folder, status="training", files=(header.PREPARE_FILE, *further_files(task, folder, prepared)))
         if tensorboard:
-            sitting = replace(sitting, events=Board(events, folder, first_step=_last_step(folder) + 1))
+            sitting = replace(sitting, events=board.Board(events, folder, first_step=_last_step(folder) + 1))
         return _trained(sitting)
+
+
+@contextmanager
+def _nothing_left_if_refused(folder: Path, *, going_on: bool, keep_folder: bool) -> Iterator[None]:
+    """Takes a new run away again where its options or data are refused before it has learned anything."""
+    try:
+        yield
+    except (OptionError, DataError):
+        if not going_on:
+            with suppress(DeepenError):
+                save.withdraw(folder, further=(board.FOLDER,), keep_folder=keep_folder)
+        raise
 
 
 def _trained(sitting: Sitting) -> Run:
