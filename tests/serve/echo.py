@@ -34,8 +34,13 @@ ROOT = Path(__file__).resolve().parents[2]
 FIELD = {"name": "text", "kind": "text", "choices": [], "size": None, "channels": 0, "instead": "", "example": ""}
 
 
+def fields(**kinds: str) -> list[dict[str, Any]]:
+    """Fields by name and kind, for a model that reads more than a text."""
+    return [{**FIELD, "name": name, "kind": kind} for name, kind in kinds.items()]
+
+
 class Echo:
-    """Answers with what it was given."""
+    """Answers with what it was given; `fields` in its file says what that consists of, a text by default."""
 
     def __init__(self, folder: str, batch_seconds: float, row_seconds: float) -> None:
         told = json.loads(Path(folder, "model.json").read_text())
@@ -43,10 +48,10 @@ class Echo:
             raise DataError("model.json is broken")
         self.version, self._batch, self._row = told["version"], batch_seconds, row_seconds
         card = {"split": "", "metrics": {}, "parameters": 0, "labels": ["<script>alert(1)</script>"], "target": ""}
-        self.about = About(told["task"], "echo", self.version, [FIELD], card, explains=True)
+        self.about = About(told["task"], "echo", self.version, told.get("fields", [FIELD]), card, explains=True)
 
     def prepare(self, rows: Sequence[Row]) -> list[str]:
-        texts = [str(row["text"]) for row in rows]
+        texts = [str(row.get("text", row)) for row in rows]
         if "bad" in texts:
             raise DataError("bad is no text.")
         return texts

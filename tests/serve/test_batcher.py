@@ -20,18 +20,20 @@ from deepen.serve.process import Ended, Reply
 class Held:
     """A worker that answers when it is told to."""
 
-    def __init__(self, batch_size=4, enough=4, version="v"):
+    def __init__(self, batch_size=4, enough=4, version="v", seconds=0.01):
         self.about = About("task", "model", version, [])
         self.batch_size, self.enough, self.rate = batch_size, enough, 100.0
-        self.has_ended, self.num_sent = False, 0
+        self.has_ended, self.num_sent, self.seconds = False, 0, seconds
         self.batches: list[tuple[list[str], asyncio.Future[Reply]]] = []
         self.sizes: list[int] = []
+        self.places: list[list[int]] = []
 
-    async def ask(self, rows, do="answer"):
+    async def ask(self, rows, do="answer", *, places=()):
         future = asyncio.get_running_loop().create_future()
         texts = [row["text"] for row in rows]
         self.batches.append((texts, future))
         self.sizes.append(len(texts))
+        self.places.append([*places])
         return await future
 
     def kill(self):
@@ -43,7 +45,7 @@ class Held:
         if error is not None:
             future.set_exception(error)
         else:
-            future.set_result(Reply(["answer"] * len(texts), [text.encode() for text in texts], 0.01))
+            future.set_result(Reply(["answer"] * len(texts), [text.encode() for text in texts], self.seconds))
 
 
 def lane_with(worker, **options):
@@ -102,6 +104,134 @@ def test_a_single_client_never_waits_for_others():
             worker.answer()
             await ask.future
             await settle()
+
+    run(test)
+
+
+def test_whoever_comes_alone_after_a_crowd_does_not_wait_for_it():
+    """Seven clients, answered and gone: for a moment after their answers they are waited for, later nobody is."""
+
+    async def test():
+        worker = Held(batch_size=8, enough=8, seconds=1.0)
+        lane = lane_with(worker, batch_delay_ms=150.0)
+        asks = [put(lane, str(number)) for number in range(7)]
+        while not all(ask.future.done() for ask in asks):
+            await settle()
+            if worker.batches:
+                worker.answer()
+        await settle()
+        put(lane, "one of them again")
+        await settle()
+        assert worker.num_sent == 0
+        await asyncio.sleep(0.2)
+        assert worker.num_sent == 1
+        worker.answer()
+        await settle()
+        for number in range(5):
+            put(lane, f"alone {number}")
+            await settle()
+            assert worker.num_sent == 1
+            worker.answer()
+            await settle()
+
+    run(test)
+
+
+def test_two_clients_fall_into_step():
+    """The second comes while the first is computed; when that is answered, both share every batch."""
+
+    async def test():
+        worker = Held(batch_size=8, enough=8, seconds=30.0)
+        lane = lane_with(worker, batch_delay_ms=10_000.0)
+        put(lane, "a 0")
+        await settle()
+        put(lane, "b 0")
+        worker.answer()
+        await settle()
+        assert worker.num_sent == 0
+        for number in range(1, 5):
+            put(lane, f"a {number}")
+            await settle()
+            assert worker.sizes[-1] == 2
+            worker.answer()
+            await settle()
+            put(lane, f"b {number}")
+            await settle()
+        assert worker.sizes == [1, 2, 2, 2, 2]
+
+    run(test)
+
+
+def test_nobody_is_waited_for_longer_than_a_batch_takes():
+    """Batches of a hundredth of a second: the second client waits for the first one that long, not the whole delay."""
+
+    async def test():
+        worker = Held(batch_size=8, enough=8, seconds=0.01)
+        lane = lane_with(worker, batch_delay_ms=10_000.0)
+        put(lane, "first")
+        await settle()
+        put(lane, "second")
+        worker.answer()
+        await asyncio.sleep(0.1)
+        assert worker.sizes == [1, 1]
+
+    run(test)
+
+
+def test_a_batch_is_sent_ahead_just_in_time():
+    """Four rows that would be enough wait for two more until the first batch is about to end."""
+
+    async def test():
+        worker = Held(batch_size=16, enough=4)  # at 100 rows a second
+        lane = lane_with(worker)
+        put(lane, *["first"] * 13)
+        put(lane, *["second"] * 4)
+        await settle()
+        assert worker.sizes == [13]
+        put(lane, *["third"] * 2)
+        await asyncio.sleep(0.2)  # 0.13 s after it was sent the first batch should be done
+        assert worker.sizes == [13, 6] and worker.num_sent == 2
+
+    run(test)
+
+
+def test_a_full_batch_is_sent_ahead_at_once():
+    async def test():
+        worker = Held(batch_size=5, enough=2)
+        lane = lane_with(worker)
+        put(lane, "first")
+        put(lane, *["second"] * 5)
+        await settle()
+        assert worker.sizes == [1, 5]
+
+    run(test)
+
+
+def test_a_client_of_many_rows_is_one_client():
+    async def test():
+        worker = Held(batch_size=64, enough=64)
+        lane = lane_with(worker, batch_delay_ms=10_000.0, queue=100)
+        for count in (11, 3, 1, 7):
+            put(lane, *["x"] * count)
+            await settle()
+            assert worker.sizes[-1] == count
+            worker.answer()
+            await settle()
+
+    run(test)
+
+
+def test_each_row_is_sent_with_its_place_in_its_own_request():
+    async def test():
+        worker = Held(batch_size=8, enough=8)
+        lane = lane_with(worker)
+        put(lane, "first")
+        put(lane, "a", "b", "c")
+        lane.put([{"text": "d"}, {"text": "e"}], [1, 4])
+        await settle()
+        worker.answer()
+        await settle()
+        assert worker.places == [[0], [0, 1, 2, 1, 4]]
 
     run(test)
 

@@ -74,13 +74,14 @@ class Trial:
         if code not in (200, 422) or (code == 422) != all(place < 0 for place in chosen):
             self.wrong.append((code, said, chosen))
             return
-        for place, result in zip(chosen, said["results"], strict=True):
+        for number, (place, result) in enumerate(zip(chosen, said["results"], strict=True)):
             if place < 0:
                 is_right = "error" in result
             else:
                 label, probability = self.expected[place]
                 answer = result.get("answer", {})
-                is_right = answer.get("label") == label and abs(answer["probability"] - probability) < 1e-5
+                is_right = (answer.get("label"), answer.get("source")) == (label, f"rows[{number}]")
+                is_right = is_right and abs(answer["probability"] - probability) < 1e-5
             if not is_right:
                 self.wrong.append((code, result, place))
         self.good += 1

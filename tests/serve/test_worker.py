@@ -85,12 +85,13 @@ def spoken(*messages):
 def test_messages_are_answered_in_their_order_and_nan_is_null():
     rows = [{"text": "a"}, {"text": "unreadable"}, {"text": "inf"}]
     hello, answer, page = spoken(
-        frames.packed({"do": "answer", "id": 1, "rows": rows}),
+        frames.packed({"do": "answer", "id": 1, "rows": rows, "places": [7, 0, 2]}),
         frames.packed({"do": "explain", "id": 2, "rows": [{"text": {"blob": 0}}]}, [b"bytes"]),
     )
     assert hello[0]["about"]["task"] == "task"
     assert answer[0]["outcomes"] == ["answer", "error", "answer"] and answer[0]["id"] == 1
-    assert json.loads(answer[1][2]) == {"source": "", "said": "inf", "value": None, "not_finite": True}
+    assert json.loads(answer[1][0])["source"] == "rows[7]"
+    assert json.loads(answer[1][2]) == {"source": "rows[2]", "said": "inf", "value": None, "not_finite": True}
     assert page[0]["outcomes"] == ["page"] and page[1] == [b"<p>b'bytes'"]
 
 

@@ -1,10 +1,12 @@
 """Requests for one model, gathered into batches.
 
-A batch goes out as soon as the worker is idle and as many rows wait as are worth it, or the oldest has waited
-`batch_delay_ms`. How many are worth it is the smallest of: the batch size found by measuring, and the requests that
-were about lately (so that a single client never waits for others). While one batch is computed, a second one that is
-worth it is sent ahead, to be prepared. The rows of a request are never split over two batches, so that one version of
-the model answers all of them.
+A batch goes out as soon as the worker is idle and as many rows wait as are worth it, which is found by measuring. More
+are waited for only where they can be expected: clients that were answered just now may ask again at once. So after an
+answer the next batch waits until as many requests are there as were then waiting or answered, for as long as those that
+are there would take, and `batch_delay_ms` at most. A single client, and whoever comes to an idle server, never waits.
+While one batch is computed, a second one that is worth it is sent ahead, just in time to be prepared when the first one
+ends (serve/pace.py). The rows of a request are never split over two batches, so that one version of the model answers
+all of them.
 
     queue     a bounded number of rows; who finds it full is told at once for how long (429), before the body is read
     deadline  who waited longer gets 504, and is not computed
@@ -15,13 +17,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from deepen.core.clock import Stopwatch
 from deepen.serve.answering import Row
 from deepen.serve.limits import ServeOptions
 from deepen.serve.metrics import Metrics
+from deepen.serve.pace import Pace
 from deepen.serve.problems import Problem, busy
 from deepen.serve.process import Ended, Reply, WorkerProcess
 
@@ -39,12 +42,13 @@ CRASHED = "the model's process ended over this request."
 class Ask:
     """A request's rows on their way.
 
-    due    when its deadline ends, by the loop's clock
-    alone  asked again after a crash, with nothing else in the batch
+    places  where in the request each row stands
+    due     when its deadline ends, by the loop's clock
+    alone   asked again after a crash, with nothing else in the batch
     """
 
     rows: list[Row]
-    arrived: float
+    places: Sequence[int]
     due: float
     future: asyncio.Future[tuple[Reply, str]]
     alone: bool = False
@@ -70,11 +74,16 @@ class Lane:
     num_computing: int = 0
     is_draining: bool = False
     by_client: Counter[str] = field(default_factory=Counter)
-    _level: float = 1.0
     _rate: float = 0.0
+    _pace: Pace = field(default_factory=lambda: Pace(1.0))
+    _expected: int = 1
+    _answered_at: float = 0.0
     _timer: asyncio.TimerHandle | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _sent: set[Ask] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.metrics.waiting.labels(self.name).set_function(lambda: self.num_waiting)
 
     @property
     def is_ready(self) -> bool:
@@ -96,7 +105,7 @@ class Lane:
 
     def use(self, worker: WorkerProcess) -> WorkerProcess | None:
         """From now on this worker answers; the one before it."""
-        before, self.worker = self.worker, worker
+        before, self.worker, self._pace = self.worker, worker, Pace(worker.rate)
         self._rate = self._rate or worker.rate
         self.pump()
         return before
@@ -129,15 +138,18 @@ class Lane:
         """How long what waits now will take."""
         return (self.num_waiting + self.num_computing) / max(self._rate, 1.0)
 
-    def put(self, rows: list[Row]) -> Ask:
-        """The rows in the queue. Raises Problem where there is no room for so many."""
+    def put(self, rows: list[Row], places: Sequence[int] = ()) -> Ask:
+        """The rows in the queue. Raises Problem where there is no room for so many.
+
+        places  where in the request each stands; default: in their order
+        """
         if self.num_waiting and self.num_waiting + len(rows) > max(self.capacity, 2 * len(rows)):
             raise busy(self.seconds_ahead)
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        ask = Ask(rows, now, now + self.options.deadline_seconds, loop.create_future())
+        due = loop.time() + self.options.deadline_seconds
+        ask = Ask(rows, places or range(len(rows)), due, loop.create_future())
         self.queue.append(ask)
-        self._counts(len(rows))
+        self.num_waiting += len(rows)
         self.pump()
         return ask
 
@@ -147,7 +159,7 @@ class Lane:
             ask.future.exception()  # so that asyncio does not complain that nobody looked at it
         if ask in self.queue:
             self.queue.remove(ask)
-            self._counts(-len(ask.rows))
+            self.num_waiting -= len(ask.rows)
 
     def pump(self) -> None:
         """Sends what can be sent."""
@@ -161,9 +173,8 @@ class Lane:
             if self.queue[0].alone:
                 if self.worker.num_sent:
                     return
-            elif (seconds := self._wait()) > 0:
-                if not self.worker.num_sent:
-                    self._timer = asyncio.get_running_loop().call_later(seconds, self.pump)
+            elif (seconds := self._wait(self.worker)) > 0:
+                self._timer = asyncio.get_running_loop().call_later(seconds, self.pump)
                 return
             self._send(self.worker, self._batch(self.worker.batch_size))
 
@@ -173,25 +184,31 @@ class Lane:
             if not ask.is_over:
                 ask.future.set_exception(problem)
         self.queue.clear()
-        self._counts(-self.num_waiting)
+        self.num_waiting = 0
 
-    def _wait(self) -> float:
+    def _wait(self, worker: WorkerProcess) -> float:
         """How long to wait for more rows before the next batch goes out."""
-        worker = self.worker
-        assert worker is not None
-        if worker.num_sent:
-            return 0.0 if self.num_waiting >= worker.enough else 1.0  # it is idle, and asks again, before that
-        if self.num_waiting >= min(worker.enough, round(self._level)):
-            return 0.0
         now = asyncio.get_running_loop().time()
-        return self.queue[0].arrived + self.options.batch_delay_ms / 1e3 - now
+        if worker.num_sent and self.num_waiting < worker.enough:
+            return 1.0  # it is idle, and asks again, before that
+        if worker.num_sent:
+            return 0.0 if self.num_waiting >= worker.batch_size else self._pace.seconds_left(self.num_waiting, now)
+        if self.num_waiting >= worker.enough or len(self.queue) >= self._expected:
+            return 0.0
+        worth = self._pace.preparing(self.num_waiting) + self._pace.computing(self.num_waiting)
+        return self._answered_at + min(self.options.batch_delay_ms / 1e3, worth) - now
+
+    def _expect(self, num_answered: int) -> None:
+        """Requests are answered: so many may come again at once, and join those that are about."""
+        self._expected = len(self.queue) + self.num_reading + num_answered
+        self._answered_at = asyncio.get_running_loop().time()
 
     def _shed(self) -> None:
         """Takes those from the head of the queue whom nobody waits for, or whose deadline is over."""
         now = asyncio.get_running_loop().time()
         while self.queue and (self.queue[0].is_over or self.queue[0].due <= now):
             ask = self.queue.popleft()
-            self._counts(-len(ask.rows))
+            self.num_waiting -= len(ask.rows)
             if not ask.is_over:
                 ask.future.set_exception(Problem(504, TOO_LATE))
 
@@ -208,17 +225,16 @@ class Lane:
                 break
             found.append(self.queue.popleft())
             count += len(ask.rows)
-            self._counts(-len(ask.rows))
+            self.num_waiting -= len(ask.rows)
         return found
 
     def _send(self, worker: WorkerProcess, batch: list[Ask]) -> None:
         if not batch:
             return
-        held = self.num_reading + len(self.queue) + len(batch)
-        self._level += SMOOTHING * (held - self._level)
         count = sum(len(ask.rows) for ask in batch)
         self.num_computing += count
         worker.num_sent += 1
+        self._pace.sent(count, asyncio.get_running_loop().time())
         self.metrics.batches.labels(self.name).observe(count)
         task = asyncio.create_task(self._compute(worker, batch, count))
         self._tasks.add(task)
@@ -227,9 +243,10 @@ class Lane:
     async def _compute(self, worker: WorkerProcess, batch: list[Ask], count: int) -> None:
         watch = Stopwatch()
         rows = [row for ask in batch for row in ask.rows]
+        places = [place for ask in batch for place in ask.places]
         self._sent.update(batch)
         try:
-            reply = await asyncio.wait_for(worker.ask(rows), HUNG_SECONDS)
+            reply = await asyncio.wait_for(worker.ask(rows, places=places), HUNG_SECONDS)
         except (Ended, TimeoutError):
             worker.kill()
             self._again(batch)
@@ -238,6 +255,9 @@ class Lane:
             self.metrics.computing.labels(self.name).inc(reply.seconds)
             pace = count / max(reply.seconds, watch.seconds() / AHEAD, 1e-6)
             self._rate += SMOOTHING * (pace - self._rate)
+            if worker is self.worker:
+                self._pace.answered(asyncio.get_running_loop().time(), reply.preparing, reply.seconds)
+            self._expect(len(batch))
             _share_out(batch, reply, worker.about.version)
         finally:
             self._sent.difference_update(batch)
@@ -255,11 +275,7 @@ class Lane:
             else:
                 ask.alone = True
                 self.queue.appendleft(ask)
-                self._counts(len(ask.rows))
-
-    def _counts(self, change: int) -> None:
-        self.num_waiting += change
-        self.metrics.waiting.labels(self.name).set(self.num_waiting)
+                self.num_waiting += len(ask.rows)
 
 
 def _share_out(batch: list[Ask], reply: Reply, version: str) -> None:

@@ -37,6 +37,8 @@ HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"SAMEORIGIN"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", POLICY.encode()),
+    (b"cache-control", b"no-store"),
 ]
 PUBLIC = ("/", "/healthz", "/readyz", "/docs")  # the page itself holds nothing that its visitors may not see
 PUBLIC_BELOW = ("/static/", "/v1/explanations/")  # the latter have names that cannot be guessed
@@ -81,14 +83,14 @@ class Gate:
             await self._app(scope, receive, send)
             return
         watch, said = Stopwatch(), _Said(send)
-        scope["state"] = {**scope.get("state", {}), "id": secrets.token_hex(8), "hold": self._hold}
+        scope["state"] = {**scope.get("state", {}), "hold": self._hold}
         try:
             self._check(scope)
             await self._app(scope, receive, said)
         except Problem as problem:
             await told(problem, scope, receive, said)
         except Exception as error:  # a fault of ours: the client gets its number, the log the rest
-            print(f"deepen: request {scope['state']['id']} failed", file=sys.stderr)
+            print(f"deepen: request {id_of(scope)} failed", file=sys.stderr)
             traceback.print_exception(error, file=sys.stderr)
         finally:
             route = scope["path"] if scope["path"] in self._routes else _below(scope["path"])
@@ -111,6 +113,14 @@ class Gate:
                 )
 
 
+def id_of(scope: Any) -> str:
+    """What a client and the log call a request that failed, made when it is first asked for."""
+    state = scope["state"]
+    if "id" not in state:
+        state["id"] = secrets.token_hex(8)
+    return state["id"]
+
+
 async def told(problem: Problem, scope: Any, receive: Receive, send: Send) -> None:
     """Answers with the problem as JSON; 429 only after a while.
 
@@ -119,7 +129,7 @@ async def told(problem: Problem, scope: Any, receive: Receive, send: Send) -> No
     """
     if problem.status == 429:
         await scope["state"]["hold"].wait()
-    body = json_text({"error": problem.message, "id": scope["state"]["id"]}).encode()
+    body = json_text({"error": problem.message, "id": id_of(scope)}).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body)), **problem.headers}
     if problem.closes:
         headers["connection"] = "close"
@@ -143,8 +153,7 @@ class _Said:
             self.status = message["status"]
             given = list(message.get("headers", ()))
             names = {name for name, _ in given}
-            more = [(b"content-security-policy", POLICY.encode()), (b"cache-control", b"no-store"), *HEADERS]
-            message = {**message, "headers": [*given, *(each for each in more if each[0] not in names)]}
+            message = {**message, "headers": [*given, *(each for each in HEADERS if each[0] not in names)]}
         await self._send(message)
 
 

@@ -80,7 +80,13 @@ class _Routes:
         self._explanations: OrderedDict[str, bytes] = OrderedDict()
 
     def add(self, app: FastAPI) -> None:
-        """Puts every route into the application."""
+        """Puts every route into the application.
+
+        Those under load come first and take the request as it is: to find them behind the others, and parameters that
+        they have none of, would take a third of the time that a small request costs.
+        """
+        for path, handler in {"/v1/predict": self.predict, "/v1/explain": self.explain}.items():
+            app.add_route(path, handler, methods=["POST"])
         for path, handler in {
             "/": self.page,
             "/static/{name}": self.static,
@@ -94,16 +100,15 @@ class _Routes:
             "/v1/explanations/{name}": self.explanation,
         }.items():
             app.add_api_route(path, handler, methods=["GET"])
-        for path, handler in {"/v1/predict": self.predict, "/v1/explain": self.explain}.items():
-            app.add_api_route(path, handler, methods=["POST"])
 
     async def predict(self, request: Request) -> Response:
         """An answer or an error for each row, by position."""
         async with self._entered(request) as (kept, asked):
+            places = [place for place, row in enumerate(asked.rows) if row is not None]
             good = [row for row in asked.rows if row is not None]
             if not good:
                 return _results(kept, asked, Reply([], []), kept.worker.about.version, self._metrics)
-            ask = kept.lane.put(good)
+            ask = kept.lane.put(good, places)
             try:
                 reply, version = await _unless_left(request.receive, ask.future, ask.due)
             finally:
@@ -141,7 +146,7 @@ class _Routes:
     @asynccontextmanager
     async def _entered(self, request: Request) -> AsyncIterator[tuple[Kept, Wanted]]:
         """The run that is meant and the rows of the body; what can be refused before the body is read, is."""
-        kept = self._keeper.named(request.query_params.get("run", ""))
+        kept = self._keeper.named(_run_of(request))
         headers = dict(request.scope["headers"])
         kind = headers.get(b"content-type", b"").decode("latin-1")
         media_type(kind)
@@ -164,7 +169,7 @@ class _Routes:
 
     async def schema(self, request: Request) -> Response:
         """What a row of a run consists of, what it is, and what it answers."""
-        kept = self._keeper.named(request.query_params.get("run", ""))
+        kept = self._keeper.named(_run_of(request))
         return _json({**_about(kept), "fields": kept.worker.about.fields, "limits": self._limits()})
 
     async def runs(self) -> Response:
@@ -209,6 +214,11 @@ class _Routes:
 
     def _limits(self) -> dict[str, Any]:
         return {"max_rows": self._options.max_rows, "max_body_bytes": self._options.max_body_bytes}
+
+
+def _run_of(request: Request) -> str:
+    """The run that the address names, "" where it names none."""
+    return request.query_params.get("run", "") if request.scope["query_string"] else ""
 
 
 async def _unless_left(receive: Receive, future: asyncio.Future[Any], due: float | None) -> Any:

@@ -15,6 +15,7 @@ class Metrics:
 
     def __init__(self) -> None:
         own = self.registry = CollectorRegistry(auto_describe=True)
+        self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.requests = Counter(
             "deepen_requests", "Requests by route, method and status.", ("route", "method", "status"), registry=own
         )
@@ -36,9 +37,12 @@ class Metrics:
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Counts one."""
-        known = method if method in METHODS else "other"
-        self.requests.labels(route, known, str(status)).inc()
-        self.seconds.labels(route).observe(seconds)
+        kind = route, method if method in METHODS else "other", status
+        if kind not in self._by_request:
+            self._by_request[kind] = self.requests.labels(*kind), self.seconds.labels(route)
+        count, duration = self._by_request[kind]
+        count.inc()
+        duration.observe(seconds)
 
     def text(self) -> bytes:
         """All of them."""

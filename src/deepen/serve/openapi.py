@@ -26,6 +26,9 @@ PROBLEMS = {
     504: "Not answered within the deadline.",
 }
 ALWAYS = (401, 421, 500)
+SMALLEST_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg=="  # 1 x 1, grey
+)
 
 
 def document(runs: Mapping[str, Sequence[Field]], options: ServeOptions) -> dict[str, Any]:
@@ -158,7 +161,7 @@ def _example(fields: Sequence[Field]) -> dict[str, Any]:
 def example_of(field: Field) -> Any:
     """A value such as one would send in JSON."""
     if field.kind == "picture":
-        return "iVBORw0KGgo..."
+        return SMALLEST_PNG
     if field.kind == "words":
         return ["Ada", "lives", "here"]
     if field.kind == "number":

@@ -40,11 +40,16 @@ class Command:
 
 @dataclass
 class Reply:
-    """What a worker answered: what became of each row, and the bytes of each."""
+    """What a worker answered: what became of each row, and the bytes of each.
+
+    seconds    of computing
+    preparing  seconds of that
+    """
 
     outcomes: list[str]
     blobs: list[bytes]
     seconds: float = 0.0
+    preparing: float = 0.0
 
 
 @dataclass(eq=False)
@@ -70,8 +75,11 @@ class WorkerProcess:
             for each in self.about.fields
         ]
 
-    async def ask(self, rows: Sequence[Row], do: str = "answer") -> Reply:
-        """What becomes of the rows. Raises Ended if the process does first."""
+    async def ask(self, rows: Sequence[Row], do: str = "answer", *, places: Sequence[int] = ()) -> Reply:
+        """What becomes of the rows. Raises Ended if the process does first.
+
+        places  where each stands in its request, for the answers' `source`; default: where it stands here
+        """
         if self.has_ended:
             raise Ended
         self._last += 1
@@ -81,7 +89,9 @@ class WorkerProcess:
         self.waiting[number] = future
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(frames.packed({"do": do, "id": number, "rows": header}, blobs))
+            self.process.stdin.write(
+                frames.packed({"do": do, "id": number, "rows": header, "places": [*places]}, blobs)
+            )
             await self.process.stdin.drain()
         except (BrokenPipeError, ConnectionResetError):
             self._ends()
@@ -116,7 +126,7 @@ class WorkerProcess:
             header, blobs = message
             future = self.waiting.get(header["id"])
             if future is not None and not future.done():
-                future.set_result(Reply(header["outcomes"], blobs, header["seconds"]))
+                future.set_result(Reply(header["outcomes"], blobs, header["seconds"], header["preparing"]))
         await self.process.wait()
         self._ends()
 

@@ -14,13 +14,13 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from deepen.core.errors import FileError
 from deepen.core.jsontext import parse_json
 from deepen.core.names import did_you_mean, nearest
-from deepen.prepare.fields import Field
+from deepen.prepare.fields import Field, Kind
 from deepen.serve.answering import Cell, Row
 from deepen.serve.limits import LONGEST_TEXT, shortened
 from deepen.serve.multipart import Part, boundary_of, parts_of
@@ -66,13 +66,14 @@ def wanted(body: bytes, header: str, fields: Sequence[Field], *, max_rows: int) 
         raise Problem(413, f"{len(given):,} rows in one request; expected at most {max_rows:,}, so send them in turns.")
     rows: list[Row | None] = []
     errors: list[str] = []
+    known = _names(fields)
     unused: dict[str, None] = {}
     for each in given:
         found = checked(each, fields)
         rows.append(None if isinstance(found, str) else found)
         errors.append(found if isinstance(found, str) else "")
-        if isinstance(each, Mapping):
-            unused |= dict.fromkeys(str(name) for name in each if not _is_known(str(name), fields))
+        if isinstance(each, Mapping) and not known.issuperset(each):
+            unused |= dict.fromkeys(str(name) for name in each if name not in known)
     notes = tuple(f"{shortened(name)} is no field of this run and is not used." for name in list(unused)[:5])
     return Wanted(rows, errors, notes)
 
@@ -95,7 +96,7 @@ def checked(given: Any, fields: Sequence[Field]) -> Row | str:
             near = nearest(field.name, [str(each) for each in given])
             hint = f" (there is {shortened(near)})" if near else ""
             return f"{shortened(field.name)}{hint} is missing; expected {_named(fields)}."
-        cell = _cell(value, replace(field, kind=kind))
+        cell = _cell(value, kind)
         if isinstance(cell, _Wrong):
             return f"{shortened(field.name)}: {cell}"
         row[name] = cell
@@ -106,18 +107,18 @@ class _Wrong(str):
     """The rest of a sentence about a cell."""
 
 
-def _cell(value: Any, field: Field) -> Cell | _Wrong:
-    if field.kind == "picture":
+def _cell(value: Any, kind: Kind) -> Cell | _Wrong:
+    if kind == "picture":
         return _picture(value)
-    if field.kind == "words":
+    if kind == "words":
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             return _Wrong(f"{shortened(value)}: expected a list of words.")
         wrong = next((wrong for each in value if (wrong := _bad_text(each))), None)
         return wrong or list(value)
-    if field.kind in ("text", "line"):
+    if kind in ("text", "line"):
         if not isinstance(value, str):
             return _Wrong(f"{shortened(value)}: expected a text.")
-        if field.kind == "line" and len(value.splitlines()) > 1:
+        if kind == "line" and len(value.splitlines()) > 1:
             return _Wrong(f"{shortened(value)}: expected one line; send each line as a row.")
         return _bad_text(value) or value
     if value is None:
@@ -127,7 +128,7 @@ def _cell(value: Any, field: Field) -> Cell | _Wrong:
     if isinstance(value, (int, float)):
         return repr(value) if isinstance(value, int) or not value.is_integer() else _whole(value)
     if not isinstance(value, str):
-        return _Wrong(f"{shortened(value)}: expected a {field.kind}, or null where it is not known.")
+        return _Wrong(f"{shortened(value)}: expected a {kind}, or null where it is not known.")
     return _bad_text(value) or value
 
 
@@ -180,11 +181,12 @@ def _from_json(body: bytes, fields: Sequence[Field]) -> list[Any]:
 def _from_parts(parts: Sequence[Part], fields: Sequence[Field]) -> list[Any]:
     """The k-th part of each name makes the k-th row."""
     columns: dict[str, list[Any]] = {}
+    known = _names(fields)
     only = fields[0] if len(fields) == 1 else None
     for part in parts:
         is_picture_part = only is not None and only.kind == "picture" and part.name in FILE_NAMES
         name = only.name if only is not None and is_picture_part else part.name
-        if not _is_known(name, fields):
+        if name not in known:
             near = did_you_mean(name, [field.name for field in fields])
             raise Problem(422, f"a part is called {shortened(name)}{near}; expected {_named(fields)}.")
         kind = next((field.kind for field in fields if field.name == name), "line")
@@ -204,8 +206,8 @@ def _decoded(part: Part, kind: str) -> Any:
     return text.split() if kind == "words" else text
 
 
-def _is_known(name: str, fields: Sequence[Field]) -> bool:
-    return any(name == field.name or (field.instead and name == field.instead) for field in fields)
+def _names(fields: Sequence[Field]) -> set[str]:
+    return {name for field in fields for name in (field.name, field.instead) if name}
 
 
 def _named(fields: Sequence[Field]) -> str:
