@@ -25,7 +25,7 @@ def test_lines_with_ends():
     assert found.read("b a\n\na") == ([b, a, end, end, a], [a])
     stream = found.stream(text.encode(["b", "a b"], {**_state(found)}, "train", []))
     assert stream.ids.tolist() == [end, b, end, a, b, end]
-    said = found.signature(stream.ids.numpy()).sentence()
+    said = found.signature(stream.ids).sentence()
     assert said.startswith("word level, 5 tokens in 2 lines, <eos> counted")
 
 
