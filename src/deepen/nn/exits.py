@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from deepen.nn.staged import Staged, State, through
 
-HIDDEN = 128
+HIDDEN = 64
 
 
 class Exit(nn.Module):
@@ -91,22 +91,22 @@ class WithExits(nn.Module):
     def answered(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The logits [B, K], and [B] int64 which exit gave them; len(exits) stands for the whole network."""
         staged, state = self._staged, self._staged.begin(*inputs)
-        count, device = len(inputs[0]), inputs[0].device
-        left, found = torch.arange(count, device=device), None
-        by = torch.full((count,), len(self.places), device=device)
+        left = torch.arange(len(inputs[0]), device=inputs[0].device)
+        by = torch.full_like(left, len(self.places))
+        found: Tensor | None = None
         for number in range(staged.num_stages):
             state = staged.stage(number, *state)
             for logits in self._exit(number, state):
                 which = self.places.index(number)
                 is_sure = confidence(logits) > self.thresholds[which]  # what is not a number is not sure
-                if found is None:
-                    found = logits.clone()
-                rows = left[is_sure]
-                found[rows], by[rows] = logits[is_sure], which
-                if len(rows) == len(left):
+                kept = (~is_sure).nonzero().squeeze(1)
+                if len(kept) == len(left):
+                    continue
+                by[left[is_sure]] = which
+                found = logits if found is None else found.index_copy(0, left, logits)
+                if len(kept) == 0:
                     return found, by
-                if len(rows):
-                    left, state = left[~is_sure], _rows(state, ~is_sure)
+                left, state = left[kept], tuple(_rows(each, kept) for each in state)
         last = staged.finish(*state)
         return (last if found is None else found.index_copy(0, left, last.to(found.dtype))), by
 
@@ -145,12 +145,8 @@ def confidence(logits: Tensor) -> Tensor:
     return logits.double().softmax(1).amax(1).clamp(max=1)
 
 
-def _rows(state: State, kept: Tensor) -> State:
-    """Those rows of each tensor, in the layout that it has."""
-    return tuple(_like(each[kept], each) for each in state)
-
-
-def _like(chosen: Tensor, whole: Tensor) -> Tensor:
-    if whole.dim() == 4 and whole.is_contiguous(memory_format=torch.channels_last):
-        return chosen.contiguous(memory_format=torch.channels_last)
-    return chosen
+def _rows(x: Tensor, kept: Tensor) -> Tensor:
+    """The rows of these numbers [R] int64, in the layout that the tensor has."""
+    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        return x.permute(0, 2, 3, 1).index_select(0, kept).permute(0, 3, 1, 2)
+    return x.index_select(0, kept)
