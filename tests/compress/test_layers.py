@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import warnings
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepen.compress import changes, fold, low_rank, quantize
 from deepen.compress.aware import aware_weight
+from deepen.compress.measures import num_parameters
 from deepen.compress.quantized_layers import WholeLinear, emptied, reference_path
 from deepen.compress.rounding import Grid, affine_grid, fixed_point_grid, rounded, straight_through
+from deepen.nn.output_adaptive import AdaptiveSoftmax
 from deepen.nn.recurrent import Recurrent
 
 SPEC = {
@@ -195,6 +198,47 @@ def test_the_state_goes_through_a_fresh_network():
     changes.apply(fresh, [change])
     fresh.load_state_dict(network.state_dict())
     assert torch.equal(fresh(x), network(x)) and isinstance(copy.deepcopy(fresh)[0], WholeLinear)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int8-weights", "fixed-point"])
+def test_words_that_share_their_vectors_with_the_output_share_whole_numbers_too(scheme):
+    """An embedding tied to an adaptive softmax over 307 words, whose rows are read in parts."""
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(307, 7)
+            counts = (5e3 / np.arange(1, 308)).astype(int)
+            self.output = AdaptiveSoftmax(7, counts, cutoffs=(11, 101), tied=self.embedding.weight)
+
+        def forward(self, ids: Tensor, targets: Tensor) -> Tensor:
+            return self.output.target_log_probabilities(torch.tanh(self.embedding(ids)), targets)
+
+    torch.manual_seed(0)
+    network, ids, targets = Network().eval(), torch.randint(307, (43,)), torch.randint(307, (43,))
+    before = network(ids, targets).detach()
+
+    def call(each: nn.Module) -> object:
+        return each(ids, targets)
+
+    kinds = quantize.layers_of(network, call)
+    assert kinds == {"embedding": "embedding", "output.linear": "linear", "output.clusters": "linear"}
+    seen = quantize.calibrated(network, kinds, [call], (call, call))
+    change = quantize.quantize(network, quantize.specs(kinds, seen, scheme), seen)
+    fresh = Network().eval()
+    changes.apply(fresh, [change])
+    fresh.load_state_dict(network.state_dict())
+    for each in (network, fresh):
+        shared = each.output.linear.quantized is each.embedding.quantized
+        assert shared == (scheme != "fixed-point")  # which has one step for a layer, but for each row of a table
+        assert num_parameters(each) == (307 * 7) * (1 if shared else 2) + 307 + 2 * 7 + 2
+    with torch.no_grad():
+        after = network(ids, targets)
+        assert (after - before).abs().max() < 0.1 and not torch.equal(after, before)
+        assert torch.allclose(after, fresh(ids, targets), atol=1e-6)
+        logs = network.output(torch.tanh(network.embedding(ids)))
+        assert torch.allclose(logs.gather(1, targets[:, None])[:, 0], after, atol=1e-5)
+        assert network.output.target_log_probabilities(torch.zeros(0, 7), targets[:0]).shape == (0,)
 
 
 def test_a_spec_of_another_layer_is_refused():

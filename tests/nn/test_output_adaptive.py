@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from deepen.core.errors import OptionError
+from deepen.nn import output_adaptive
 from deepen.nn.output_adaptive import EACH_PRODUCT, AdaptiveSoftmax, best_cutoffs
 from deepen.nn.output_full import FullSoftmax
 from deepen.ops.losses import IGNORED
@@ -77,6 +78,30 @@ def test_without_clusters_it_is_the_full_softmax_and_the_tie_is_the_embedding():
     clustered = AdaptiveSoftmax(D, COUNTS, cutoffs=(5, 9), tied=vectors)
     clustered.loss_sum(hidden, torch.tensor([1, 9, 2, 22, 4]), torch.arange(5)).backward()
     assert vectors.grad is not None and bool((vectors.grad[9] != 0).any())
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_rows_that_lie_in_order_are_read_where_they_lie_with_equal_answers_and_gradients(in_order, monkeypatch):
+    """307 words by falling counts, but for two, and in no order at all; each also with all rows gathered."""
+    counts = (5e3 / np.arange(1, 308)).astype(int)
+    counts[[0, 3]] = 0, 41
+    counts = counts if in_order else np.random.default_rng(3).permutation(counts)
+    found = []
+    for most in (output_adaptive.MOST_PIECES, 0):
+        monkeypatch.setattr(output_adaptive, "MOST_PIECES", most)
+        torch.manual_seed(0)
+        layer = AdaptiveSoftmax(D, counts, cutoffs=(11, 47, 101))
+        assert layer.is_gathered == (most == 0 or not in_order)
+        hidden, targets = torch.randn(43, D), torch.randint(307, (43,))
+        targets[::5] = IGNORED
+        loss = layer.loss_sum(hidden, targets, torch.arange(43))
+        loss.backward()
+        with torch.no_grad():
+            logs, own = layer(hidden), layer.target_log_probabilities(hidden, targets)
+        kept = targets != IGNORED
+        assert torch.allclose(own[kept], logs[kept, targets[kept]], atol=1e-5) and not own[~kept].any()
+        found.append((loss.detach(), logs, layer.linear.weight.grad, layer.linear.bias.grad))
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("cutoffs", [(0,), (23,), (5, 5), (9, 3)])

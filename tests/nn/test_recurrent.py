@@ -9,8 +9,10 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from deepen.core.errors import ShapeError
+from deepen.nn import recurrent
 from deepen.nn.dropout import drawing_for
 from deepen.nn.recurrent import (
+    FEW_STEPS,
     Recurrent,
     VariationalDropout,
     _held,
@@ -35,6 +37,21 @@ def theirs_of(ours: Recurrent, kind: str) -> nn.RNNBase:
                 for name, parameter in layer.named_parameters():
                     getattr(theirs, name.replace("_l0", f"_l{index}{suffix}")).copy_(parameter)
     return theirs
+
+
+@pytest.mark.parametrize("places", [1, FEW_STEPS, FEW_STEPS + 1])
+def test_few_places_of_an_lstm_are_read_step_by_step_with_the_same_answer(places, monkeypatch):
+    torch.manual_seed(0)
+    ours, x = Recurrent("lstm", D, H, L, bidirectional=True), torch.randn(B, places, D)
+    state = tuple(torch.randn(B, 2 * L, H) for _ in range(2))
+    expected, ends = ours(x, None, state)
+    taken = []
+    monkeypatch.setattr(recurrent, "stepped", lambda *given: taken.append(1) or stepped(*given))
+    with torch.no_grad():
+        found, own = ours(x, None, state)
+    assert len(taken) == (2 * L if places <= FEW_STEPS else 0)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(own, ends, strict=True))
 
 
 @pytest.mark.parametrize("has_lengths", [False, True])

@@ -77,8 +77,8 @@ def cost(
 
 def num_parameters(network: nn.Module) -> int:
     """Floats and whole numbers that were learned; tied ones once."""
-    whole = sum(module.quantized.numel() for module in network.modules() if isinstance(module, Whole))
-    return whole + sum(parameter.numel() for parameter in network.parameters())
+    held = {id(module.quantized): module.quantized for module in network.modules() if isinstance(module, Whole)}
+    return sum(each.numel() for each in held.values()) + sum(parameter.numel() for parameter in network.parameters())
 
 
 def multiply_adds_of(network: nn.Module, call: Callable[[nn.Module], Any]) -> tuple[int, dict[str, int]]:

@@ -18,7 +18,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from deepen.compress.quantized_layers import Whole, WholeLayer, WholeMembers, emptied, kind_of, reference_path
+from deepen.compress.quantized_layers import (
+    Whole,
+    WholeLayer,
+    WholeMembers,
+    emptied,
+    kind_of,
+    reference_path,
+    share,
+)
 from deepen.compress.quantized_recurrent import WholeRecurrent
 from deepen.compress.replace import called, replace
 from deepen.compress.rounding import affine_grid, fixed_point_grid
@@ -26,6 +34,7 @@ from deepen.compress.rounding import affine_grid, fixed_point_grid
 Scheme = Literal["int8", "int8-weights", "fixed-point"]
 VALUES = 4096  # numbers kept of each layer's input in each batch, to judge errors by
 TRIALS = 15
+MANY_PLACES, FEW_TRIALS = 1000, 3  # of a recurrent layer
 READ = ("embedding", "recurrent", "members")  # kinds whose weights others than the layer itself may read
 WEIGHTS_ALONE = ("embedding", "members")  # kinds whose inputs stay as they are
 NAMED = 3  # parts of a network that a note names
@@ -34,12 +43,16 @@ LEAST_SHARE = 0.0005  # of the weights, of which a note is made
 
 @dataclass
 class Seen:
-    """What a layer read in the calibration."""
+    """What a layer read in the calibration.
+
+    one, many  what it is timed on: what it read of the first sample alone, and of 32 where there were as many
+    """
 
     low: float = 0.0
     high: float = 0.0
     values: list[Tensor] = field(default_factory=list)
-    example: Tensor | None = None
+    one: Tensor | None = None
+    many: Tensor | None = None
 
     def add(self, x: Tensor) -> None:
         """Takes note of an input."""
@@ -49,8 +62,6 @@ class Seen:
             return
         self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
         self.values.append(flat[:: max(1, len(flat) // VALUES)][:VALUES].clone())
-        if self.example is None or x.shape[0] > self.example.shape[0]:
-            self.example = x[:32].clone()
 
 
 def layers_of(network: nn.Module, call: Callable[[nn.Module], object], skipped: Sequence[str] = ()) -> dict[str, str]:
@@ -72,19 +83,45 @@ def layers_of(network: nn.Module, call: Callable[[nn.Module], object], skipped: 
 
 @torch.no_grad()
 def calibrated(
-    network: nn.Module, names: Iterable[str], calls: Iterable[Callable[[nn.Module], object]]
+    network: nn.Module,
+    names: Iterable[str],
+    calls: Iterable[Callable[[nn.Module], object]],
+    timed: tuple[Callable[[nn.Module], object], Callable[[nn.Module], object]] | None = None,
 ) -> dict[str, Seen]:
-    """What these layers read in these calls; layers that read nothing are not among them."""
+    """What these layers read in these calls; layers that read nothing are not among them.
+
+    timed  passes over one sample and over 32; without them no layer is timed
+    """
     found = {name: Seen() for name in names}
+    _noted(network, found, calls, lambda seen, x: seen.add(x))
+    for attribute, call in zip(("one", "many"), timed or (), strict=False):
+        _noted(network, found, [call], lambda seen, x, attribute=attribute: _keep(seen, attribute, x))
+    return {name: seen for name, seen in found.items() if seen.values}
+
+
+def _keep(seen: Seen, attribute: str, x: Tensor) -> None:
+    """The largest input of a pass."""
+    held = getattr(seen, attribute)
+    if held is None or x.numel() > held.numel():
+        setattr(seen, attribute, x.detach().float().clone())
+
+
+def _noted(
+    network: nn.Module,
+    found: dict[str, Seen],
+    calls: Iterable[Callable[[nn.Module], object]],
+    note: Callable[[Seen, Tensor], None],
+) -> None:
+    """Calls the network, and `note` with what each layer reads."""
 
     def noting(seen: Seen) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        return lambda module, given: seen.add(given[0]) if given and isinstance(given[0], Tensor) else None
+        return lambda module, given: note(seen, given[0]) if given and isinstance(given[0], Tensor) else None
 
     hooks = []
     for name, seen in found.items():
         module = network.get_submodule(name)
         if isinstance(module, nn.RNNBase):
-            hooks += _noting_rows(network, module, seen)
+            hooks += _noting_rows(network, module, lambda x, seen=seen: note(seen, x))
         hooks.append(module.register_forward_pre_hook(noting(seen)))
     try:
         for call in calls:
@@ -92,18 +129,17 @@ def calibrated(
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: seen for name, seen in found.items() if seen.values}
 
 
-def _noting_rows(network: nn.Module, layer: nn.Module, seen: Seen) -> list[Any]:
+def _noting_rows(network: nn.Module, layer: nn.Module, add: Callable[[Tensor], None]) -> list[Any]:
     """A recurrent layer whose weights its parent reads is not called itself: the parent's input and output are noted,
     between which, or those of the layers beside it, its input lies."""
     parents = [each for each in network.modules() if any(layer in list(held.children()) for held in each.children())]
 
     def note(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-        seen.add(given[0])
+        add(given[0])
         if getattr(module, "num_layers", 1) > 1:
-            seen.add(output[0])
+            add(output[0])
 
     return [parent.register_forward_hook(note) for parent in parents[:1]]
 
@@ -137,18 +173,32 @@ def specs(
 def quantize(network: nn.Module, wanted: dict[str, dict[str, Any]], seen: dict[str, Seen]) -> dict[str, Any]:
     """Makes the layers of whole numbers, in place; the change. Each takes the path that is the faster here."""
     done: dict[str, dict[str, Any]] = {}
+    ties = _ties(network, wanted)
     for name, spec in wanted.items():
         layer: Any = network.get_submodule(name)
-        example = seen[name].example if name in seen else None
+        own = seen.get(name, Seen())
         try:
             made = filled(layer, spec)
         except ValueError:  # a layer of this kind that is built in another way stays as it is
             continue
-        if spec["input"] is not None and spec["bits"] == 8 and not spec["power_of_two"] and example is not None:
-            spec, made = _faster(layer, spec, made, example)
+        if spec["input"] is not None and spec["bits"] == 8 and not spec["power_of_two"] and own.one is not None:
+            spec, made = _faster(layer, spec, made, own)
         replace(network, name, made)
         done[name] = spec
-    return {"step": "quantize", "layers": done}
+    tied = {name: other for name, other in ties.items() if name in done and other in done}
+    share(network, tied)
+    return {"step": "quantize", "layers": done} | ({"tied": tied} if tied else {})
+
+
+def _ties(network: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """Of layers that have their weight from an earlier one, that one's name."""
+    first: dict[int, str] = {}
+    found = {}
+    for name in names:
+        weight = getattr(network.get_submodule(name), "weight", None)
+        if isinstance(weight, nn.Parameter) and first.setdefault(id(weight), name) != name:
+            found[name] = first[id(weight)]
+    return found
 
 
 def filled(layer: Any, spec: dict[str, Any]) -> nn.Module:
@@ -161,18 +211,20 @@ def filled(layer: Any, spec: dict[str, Any]) -> nn.Module:
     return made.eval()
 
 
-def _faster(layer: Any, spec: dict[str, Any], made: nn.Module, example: Tensor) -> tuple[dict[str, Any], nn.Module]:
-    """The spec and layer of the faster path, by measuring on one sample and on several."""
+def _faster(layer: Any, spec: dict[str, Any], made: nn.Module, seen: Seen) -> tuple[dict[str, Any], nn.Module]:
+    """The spec and layer of the faster path, by measuring on one sample and on 32."""
+    assert seen.one is not None and seen.many is not None
+    examples = (seen.one, seen.many)
     fast_spec = {**spec, "fast": True}
     fast = filled(layer, fast_spec)
     if isinstance(made, WholeRecurrent):
-        return _faster_recurrent(layer, spec, fast_spec, fast, example)
+        return _faster_recurrent(layer, spec, fast_spec, fast, examples)
     assert isinstance(fast, WholeLayer)
-    if not fast.takes_fast_path(example):
+    if not fast.takes_fast_path(examples[0]):
         return spec, made
     with torch.inference_mode():
         gain = 0.0
-        for x in (example[:1], example):
+        for x in examples:
             with reference_path():
                 slow = milliseconds(lambda x=x: made(x))
             gain += slow / max(milliseconds(lambda x=x: fast(x)), 1e-9)
@@ -180,21 +232,24 @@ def _faster(layer: Any, spec: dict[str, Any], made: nn.Module, example: Tensor) 
 
 
 def _faster_recurrent(
-    layer: Any, spec: dict[str, Any], fast_spec: dict[str, Any], fast: nn.Module, example: Tensor
+    layer: Any, spec: dict[str, Any], fast_spec: dict[str, Any], fast: nn.Module, examples: tuple[Tensor, Tensor]
 ) -> tuple[dict[str, Any], nn.Module]:
     """Step by step in whole numbers, or PyTorch's kernel over weights that are floats again."""
     plain_spec = {**spec, "input": None}
     plain: Any = filled(layer, plain_spec)
-    width = layer.input_size
-    x = example if example.dim() == 3 and example.shape[2] == width else example.new_zeros(*example.shape[:2], width)
     steps: Any = fast
-    if not steps.into.takes_fast_path(x):
-        return plain_spec, plain
+    gain = 0.0
     with torch.inference_mode():
-        gain = 0.0
-        for rows in (x[:1], x):
-            state = tuple(rows.new_zeros(len(rows), layer.hidden_size) for _ in range(2 if plain.kind == "lstm" else 1))
-            times = [milliseconds(lambda m=m, r=rows, s=state: m.rows(r, None, s)) for m in (plain, steps)]
+        for x in examples:
+            if x.dim() != 3 or x.shape[2] != layer.input_size:  # what its parent read, not the layer
+                x = x.new_zeros(*x.shape[:2], layer.input_size)
+            if not steps.into.takes_fast_path(x):
+                return plain_spec, plain
+            state = tuple(x.new_zeros(len(x), layer.hidden_size) for _ in range(2 if plain.kind == "lstm" else 1))
+            begin = tuple(each[None] for each in state)
+            given = begin if plain.kind == "lstm" else begin[0]
+            trials = TRIALS if x.shape[0] * x.shape[1] < MANY_PLACES else FEW_TRIALS
+            times = [milliseconds(lambda m=m, x=x, s=given: m(x, s), trials) for m in (plain, steps)]
             gain += times[0] / max(times[1], 1e-9)
     return (fast_spec, fast) if gain > 2 else (plain_spec, plain)
 
@@ -238,7 +293,8 @@ def left_in_floats(network: nn.Module) -> tuple[float, list[str]]:
     whole, seen = 0, set()
     for name, module in network.named_modules():
         if isinstance(module, Whole):
-            whole += module.quantized.numel()
+            whole += 0 if id(module.quantized) in seen else module.quantized.numel()
+            seen.add(id(module.quantized))
             continue
         for own, each in module.named_parameters(prefix=name, recurse=False):
             if each.dim() > 1 and own.rpartition(".")[2] != "bias" and id(each) not in seen:

@@ -54,7 +54,7 @@ class Whole(nn.Module):
         count = weight.shape[0] if per_channel else 1
         self.register_buffer("scales", torch.ones(count, device=weight.device))
         self.per_channel = per_channel
-        self._made: dict[str, Any] = {}
+        self._made: dict[Any, Any] = {}
 
     @torch.no_grad()
     def fill(self, weight: Tensor) -> None:
@@ -121,25 +121,30 @@ class WholeLayer(Whole):
 
 
 class WholeLinear(WholeLayer):
-    """x [..., I] -> [..., O]"""
+    """x [..., I] -> [..., O], or only the outputs from `begin` to `end`."""
 
     def __init__(self, layer: nn.Linear, spec: Mapping[str, Any]) -> None:
         super().__init__(layer, spec)
         self.in_features, self.out_features = layer.in_features, layer.out_features
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, begin: int = 0, end: int | None = None) -> Tensor:
         if torch.compiler.is_exporting() or not self.takes_fast_path(x):
-            return F.linear(self.on_grid(x), self.weight, self.bias)
+            weight, bias = self.weight, self.bias
+            if begin or end is not None:
+                weight, bias = weight[begin:end], bias if bias is None else bias[begin:end]
+            return F.linear(self.on_grid(x), weight, bias)
         assert self.grid is not None
-        if "packed" not in self._made:
-            zeros = torch.zeros(len(self.scales), dtype=torch.int32)
-            self._made["packed"] = (torch.ops.onednn.qlinear_prepack(self.quantized, None), zeros)
-        packed, zeros = self._made["packed"]
+        if (begin, end) not in self._made:
+            packed = torch.ops.onednn.qlinear_prepack(self.quantized[begin:end], None)
+            scales = self.scales[begin:end]
+            self._made[begin, end] = (packed, scales, torch.zeros(len(scales), dtype=torch.int32))
+        packed, scales, zeros = self._made[begin, end]
         flat = whole_input(x.reshape(-1, x.shape[-1]), self.grid)
-        rest = (self.bias, 1.0, 0, torch.float32, "none", [], "")
+        bias = None if self.bias is None else self.bias[begin:end]
+        rest = (bias, 1.0, 0, torch.float32, "none", [], "")
         call = torch.ops.onednn.qlinear_pointwise
-        y = call(flat, self.grid.scale, self.grid.zero, packed, self.scales, zeros, *rest)
-        return y.view(*x.shape[:-1], -1)
+        y = call(flat, self.grid.scale, self.grid.zero, packed, scales, zeros, *rest)
+        return y.view(*x.shape[:-1], len(scales))
 
 
 class WholeConv(WholeLayer):
@@ -252,6 +257,16 @@ def rebuild(network: nn.Module, change: Mapping[str, Any]) -> None:
     """Puts empty layers of whole numbers in the place of the named ones; the values come with the weights."""
     for name, spec in change["layers"].items():
         replace(network, name, emptied(network.get_submodule(name), spec))
+    share(network, change.get("tied", {}))
+
+
+def share(network: nn.Module, tied: Mapping[str, str]) -> None:
+    """Layers whose weights were one parameter hold the same whole numbers, where they have the same steps."""
+    for name, other in tied.items():
+        own, held = network.get_submodule(name), network.get_submodule(other)
+        assert isinstance(own, Whole) and isinstance(held, Whole)
+        if own.scales.shape == held.scales.shape:
+            own.quantized, own.scales = held.quantized, held.scales
 
 
 def _has_kernels() -> bool:

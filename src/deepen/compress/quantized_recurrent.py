@@ -3,7 +3,8 @@
     gates[t] = W x[t] + U h[t - 1] + b + c,    W = s_o Q,  U = r_o R,  the cells as in nn/recurrent_cells.py
 
 h of each of the three cells lies in (-1, 1), so its grid needs no measuring: 254 steps of 1/127. Without `input` the
-weights are turned into floats and PyTorch's kernel runs, whose answers are those of the reference path.
+weights are turned into floats and PyTorch's kernel runs, or for few places the steps, whose answers are those of the
+reference path.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.compress.quantized_layers import WholeLinear
+from deepen.nn.recurrent import are_few
 from deepen.nn.recurrent_cells import State
 
 H_GRID = [1 / 127, 128, 0, 255]
@@ -67,6 +69,8 @@ class WholeRecurrent(nn.Module):
         return torch.stack(out, 1), state
 
     def _floats(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        if self.kind == "lstm" and are_few(x):
+            return self.rows(x, None, state)
         weights = [self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0]
         rest = (True, 1, 0.0, False, False, True)
         begin = [each[None].contiguous() for each in state]

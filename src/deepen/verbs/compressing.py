@@ -232,7 +232,8 @@ def _whole(scheme: quantize.Scheme, work: Work, state: State) -> State:
         kinds = quantize.layers_of(network, work.call(state, TRACED), options.keep)
         if not kinds:
             raise OptionError(f"--method {scheme}: this network has no layer whose weights could be whole numbers.")
-        seen = {} if scheme == "int8-weights" else quantize.calibrated(network, kinds, work.calls(state))
+        timed = (work.call(state, 1), work.call(state, 32))
+        seen = {} if scheme == "int8-weights" else quantize.calibrated(network, kinds, work.calls(state), timed)
     bits = options.bits if scheme == "fixed-point" else 8
     specs = quantize.specs(kinds, seen, scheme, bits=bits, search=options.clip)
     if scheme == "fixed-point":
