@@ -48,18 +48,17 @@ def test_every_task_has_a_page() -> None:
     assert {name for name in names.tasks() if not (ROOT / "docs" / f"{name}.md").exists()} == set()
 
 
-def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
-    """Each in a process of its own, as a user runs it."""
+def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch, capsys) -> None:
+    """In this process, since importing torch takes longer than most of them; one also as a user runs it."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    commands = [shlex.split(line) for block in blocks(READMES[0], "sh") for line in block.splitlines()]
-    programs = [[sys.executable, "-m", *command] for command in commands]
-    programs += [[sys.executable, "-c", block] for block in blocks(READMES[0], "python")]
-    for program in programs:
-        found = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-        assert found.returncode == 0, f"{shlex.join(program[1:])}\n{found.stdout}\n{found.stderr}"
-        assert found.stdout or "--out" in program
+    monkeypatch.chdir(tmp_path)
+    commands, programs = parts(READMES[0])
+    run(commands, programs, READMES[0], capsys)
     assert (tmp_path / "runs" / "answers.csv").is_file()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-m", *next(each for each in commands if each[1] == "evaluate")]
+    found = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0 and found.stdout, f"{shlex.join(program[1:])}\n{found.stdout}\n{found.stderr}"
 
 
 PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
@@ -67,15 +66,25 @@ PAGES = [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "sh") or blocks(page, "python")])
 def test_the_commands_of_a_page_run(tmp_path: Path, page: str, monkeypatch, capsys) -> None:
-    """All in this process, since importing torch takes longer than most of them."""
+    """All in this process."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    for line in (line for block in blocks(page, "sh") for line in block.splitlines()):
-        program, *words = shlex.split(line)
+    run(*parts(page), page, capsys)
+
+
+def parts(page: str) -> tuple[list[list[str]], list[str]]:
+    """A page's command lines as words, and its blocks of Python."""
+    commands = [shlex.split(line) for block in blocks(page, "sh") for line in block.splitlines()]
+    return commands, blocks(page, "python")
+
+
+def run(commands: list[list[str]], programs: list[str], page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs the commands, then the blocks of Python, in this process and the folder that it is in."""
+    for program, *words in commands:
         assert program == "deepen"
         code = main(words)
         said = capsys.readouterr()
-        assert code == 0, f"{line}\n{said.out}\n{said.err}"
+        assert code == 0, f"{shlex.join(words)}\n{said.out}\n{said.err}"
         assert said.out or "--out" in words
-    for number, block in enumerate(blocks(page, "python")):
+    for number, block in enumerate(programs):
         exec(compile(block, f"{page}, Python block {number + 1}", "exec"), {"__name__": "page"})

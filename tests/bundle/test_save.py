@@ -11,7 +11,7 @@ import threading
 import pytest
 import torch
 
-from deepen.bundle import header, load, records, save
+from deepen.bundle import header, load, records, save, tensors
 from deepen.core import files, names
 from deepen.core.errors import FileError, RunError
 from deepen.core.lock import FolderLock
@@ -188,3 +188,17 @@ def test_runs_are_written_without_the_environment(run, monkeypatch):
     text = (run / "run.json").read_text()
     assert "hunter2" not in text and os.uname().nodename not in text
     assert json.loads(text)["versions"]["python"]
+
+
+def test_a_writer_that_panics_for_want_of_memory_is_out_of_memory(monkeypatch):
+    """What Rust panics with is no Exception; any other that is none passes through."""
+    for name, expected in (("PanicException", MemoryError), ("Other", BaseException)):
+        kind = type(name, (BaseException,), {})
+
+        def panicking(*given, kind=kind, **named):
+            raise kind("PyObject pointer is null")
+
+        monkeypatch.setattr(tensors.safetensors_torch, "save", panicking)
+        with pytest.raises(expected) as found:
+            tensors.encode({"a": torch.zeros(3)}, {})
+        assert isinstance(found.value, MemoryError) == (name == "PanicException")

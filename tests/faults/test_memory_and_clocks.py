@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import os
-import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import sklearn.datasets
 import torch
 
 import deepen as package
 from deepen.core.faults import Fault
 from deepen.ops.losses import IGNORED, cross_entropy_sum, huber_sum, squared_error_sum
 from deepen.prepare import cache
-from tests.faults.harness import deepen
-from tests.torture.kills import every_kill, succeeds
+from tests.torture.kills import every_kill
 
 SOURCE = Path(package.__file__).parent
 ROOM = 300 << 20
@@ -29,18 +27,26 @@ WALL_CLOCKS = {
 }  # fmt: skip
 
 
-def limited(room: int, work: Callable[[], object]) -> bool:
-    """Whether `work` ends well in a child that may take so many more bytes than are held now."""
+LIMITED = """
+import importlib, os, resource, sys
+from pathlib import Path
+import sklearn.datasets
+for module in ("cli.main", "verbs.train", "models.resnet", "models.tabm", "data.readers.digits"):
+    importlib.import_module(f"deepen.{module}")  # libraries take address space, too
+sklearn.datasets.load_digits()
+held = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[1]),) * 2)
+sys.exit(importlib.import_module("deepen.cli.main").main(sys.argv[2:]))
+"""
 
-    def within() -> None:
-        for module in ("verbs.train", "models.resnet", "models.tabm", "data.readers.digits"):
-            importlib.import_module(f"deepen.{module}")  # libraries take address space, too
-        sklearn.datasets.load_digits()
-        held = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (held + room,) * 2)
-        work()
 
-    return succeeds(within)
+def limited(room: int, words: tuple[object, ...]) -> subprocess.CompletedProcess[str]:
+    """What deepen says in a fresh process that may take so many more bytes than are held after importing.
+
+    Fresh, because a child of this process would also have what its earlier tests took and gave back.
+    """
+    line = [sys.executable, "-c", LIMITED, str(room), *map(str, words)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
@@ -62,14 +68,11 @@ def limited(room: int, work: Callable[[], object]) -> bool:
 def test_memory_that_runs_out_is_a_sentence(words: tuple[str, ...], sentence: tuple[str, ...], tmp_path: Path) -> None:
     """K28: it names the option and a value that needs less."""
 
-    def work() -> None:
-        outcome = deepen("train", *words, "--steps", "3", "--out", tmp_path / "run")
-        assert outcome.code == 2, outcome
-        for word in sentence:
-            assert word in outcome.err, outcome.err
-        assert "Traceback" not in outcome.err
-
-    assert limited(ROOM, work)
+    outcome = limited(ROOM, ("train", *words, "--steps", "3", "--out", tmp_path / "run"))
+    assert outcome.returncode == 2, outcome
+    for word in sentence:
+        assert word in outcome.stderr, outcome.stderr
+    assert "Traceback" not in outcome.stderr
 
 
 @pytest.mark.parametrize("count", [0, 5])

@@ -20,8 +20,16 @@ SEAL_BYTES = 64
 
 
 def encode(tensors: Mapping[str, Tensor], note: Mapping[str, object]) -> bytes:
-    """The tensors as a safetensors file, `note` (JSON) in its metadata. Equal arguments give equal bytes."""
-    return safetensors_torch.save(_separate(tensors), metadata={KEY: json_text(dict(note))})
+    """The tensors as a safetensors file, `note` (JSON) in its metadata. Equal arguments give equal bytes.
+
+    Raises MemoryError also where the format's writer, which is written in Rust, panics for want of memory.
+    """
+    try:
+        return safetensors_torch.save(_separate(tensors), metadata={KEY: json_text(dict(note))})
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # derives from BaseException alone and cannot be imported
+            raise MemoryError(f"writing tensors: {error}") from None
+        raise
 
 
 def decode(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
