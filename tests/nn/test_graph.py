@@ -211,3 +211,11 @@ def test_equal_nodes_side_by_side_stand_once():
         ("cat", 1, ""),
         (OUTPUT, 1, ""),
     ]
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
+def test_recurrent_layers_are_counted_whoever_computes_them(kind: type[nn.RNNBase], gates: int) -> None:
+    """T places, each with a product with the input's matrix and one with the state's."""
+    layer = kind(3, 7, batch_first=True)
+    found = layers(layer, [torch.zeros(1, 11, 3)])
+    assert sum(each.multiply_adds for each in found) == 11 * gates * 7 * (3 + 7)

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from deepen.bundle.tensors import sealed
 from deepen.compress.magnitude import prunable
 from deepen.compress.quantized_layers import Whole, reference_path
+from deepen.nn.summary import operation_counter
 
 SECONDS = 0.3
 LEAST_CALLS = 7
@@ -83,7 +83,7 @@ def num_parameters(network: nn.Module) -> int:
 
 def multiply_adds_of(network: nn.Module, call: Callable[[nn.Module], Any]) -> tuple[int, dict[str, int]]:
     """Of a pass: all, and by the name of a layer without layers inside."""
-    counter = FlopCounterMode(display=False)
+    counter = operation_counter()
     with torch.no_grad(), reference_path(), counter:
         call(network)
     root = type(network).__name__

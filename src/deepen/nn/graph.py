@@ -17,6 +17,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from deepen.nn.summary import operation_counter
+
 INPUT, OUTPUT = "input", "output"
 BEFORE = -1  # where an edge of a box begins that comes from outside of it
 LEAST_PARALLEL = 3  # equal nodes side by side from which on one is drawn
@@ -83,7 +85,7 @@ def traced(model: nn.Module, inputs: Sequence[Tensor], names: Sequence[str] = ()
     names   what to call them; default: input
     """
     was_training = model.training
-    counter = FlopCounterMode(display=False)
+    counter = operation_counter()
     tracer = _Tracer(model, counter)
     for index, tensor in enumerate(inputs):
         name = names[index] if index < len(names) else INPUT

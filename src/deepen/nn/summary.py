@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,17 @@ class Layer:
     multiply_adds: int
 
 
+def operation_counter() -> FlopCounterMode:
+    """PyTorch's counter of operations, two for a multiplication and its addition, which also knows the recurrent layers
+    of oneDNN."""
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_rnn_layer: _of_recurrent})
+
+
+def _of_recurrent(x: torch.Size, w: torch.Size, u: torch.Size, *rest: Any, **shapes: Any) -> int:
+    """From shapes: x [T, B, I], weights [G H, I] and [G H, H]."""
+    return 2 * x[0] * x[1] * (w.numel() + u.numel())
+
+
 def num_parameters(model: nn.Module) -> int:
     """Trainable parameters, tied ones once."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -45,7 +57,7 @@ def layers(model: nn.Module, inputs: Sequence[Tensor]) -> list[Layer]:
 
     hooks = [m.register_forward_hook(note) for m in model.modules() if not any(m.children())]
     was_training = model.training
-    counter = FlopCounterMode(display=False)
+    counter = operation_counter()
     try:
         with torch.no_grad(), counter:
             model.eval()(*inputs)
