@@ -130,12 +130,14 @@ def test_a_linear_layer_is_the_rounded_product(shape):
             assert torch.equal(fast(x), made(x))
 
 
+@pytest.mark.parametrize("dimensions", [1, 2])
 @pytest.mark.parametrize("groups", [1, 3, 6])
-def test_a_convolution_is_the_rounded_one_on_both_paths(groups):
+def test_a_convolution_is_the_rounded_one_on_both_paths(groups, dimensions):
     torch.manual_seed(groups)
-    layer, x = nn.Conv2d(6, 12, 3, stride=2, padding=1, groups=groups), torch.randn(3, 6, 13, 13)
+    kind, call = ((nn.Conv1d, F.conv1d), (nn.Conv2d, F.conv2d))[dimensions - 1]
+    layer, x = kind(6, 12, 3, stride=2, padding=1, dilation=2, groups=groups), torch.randn(3, 6, *[13] * dimensions)
     made, fast = (whole(layer, kind="convolution", fast=each) for each in (False, True))
-    right = F.conv2d(rounded(x, Grid.of_list(SPEC["input"])), made.weight, layer.bias, 2, 1, 1, groups)
+    right = call(rounded(x, Grid.of_list(SPEC["input"])), made.weight, layer.bias, 2, 1, 2, groups)
     assert torch.allclose(made(x), right, atol=1e-5)
     assert (made.weight - layer.weight).abs().max() <= made.scales.max() / 2 + 1e-7
     if fast.takes_fast_path(x):

@@ -148,7 +148,7 @@ class WholeLinear(WholeLayer):
 
 
 class WholeConv(WholeLayer):
-    """x [B, I, W] or [B, I, H, W] -> [B, O, ...]"""
+    """x [B, I, W] or [B, I, H, W] -> [B, O, ...]; the fast path takes one dimension as a height of 1."""
 
     def __init__(self, layer: Any, spec: Mapping[str, Any]) -> None:
         super().__init__(layer, spec)
@@ -157,15 +157,22 @@ class WholeConv(WholeLayer):
         self.stride, self.padding, self.dilation = layer.stride, layer.padding, layer.dilation
 
     def forward(self, x: Tensor) -> Tensor:
-        geometry = (self.stride, self.padding, self.dilation, self.groups)
-        if torch.compiler.is_exporting() or self.quantized.dim() != 4 or not self.takes_fast_path(x):
-            call = F.conv2d if self.quantized.dim() == 4 else F.conv1d
+        geometry: Any = (self.stride, self.padding, self.dilation, self.groups)
+        is_flat = self.quantized.dim() == 3
+        if torch.compiler.is_exporting() or not self.takes_fast_path(x):
+            call = F.conv1d if is_flat else F.conv2d
             return call(self.on_grid(x), self.weight, self.bias, *geometry)
+        if not is_flat:
+            return self._whole(x, self.quantized, geometry)
+        geometry = ((1, *self.stride), (0, *self.padding), (1, *self.dilation), self.groups)
+        return self._whole(x[:, :, None], self.quantized[:, :, None], geometry)[:, :, 0]
+
+    def _whole(self, x: Tensor, weight: Tensor, geometry: Any) -> Tensor:
         assert self.grid is not None
         scale, zero = self.grid.scale, self.grid.zero
         if "packed" not in self._made:
             zeros = torch.zeros(len(self.scales), dtype=torch.int32)
-            whole = self.quantized.contiguous(memory_format=torch.channels_last)
+            whole = weight.contiguous(memory_format=torch.channels_last)
             packed = torch.ops.onednn.qconv_prepack(whole, self.scales, scale, zero, *geometry, None)
             self._made["packed"] = (packed, zeros)
         packed, zeros = self._made["packed"]
@@ -189,9 +196,7 @@ class WholeEmbedding(Whole):
         self.padding_idx = layer.padding_idx
 
     def forward(self, ids: Tensor) -> Tensor:
-        if torch.compiler.is_exporting():
-            return F.embedding(ids, self.weight)
-        return self.quantized[ids].float() * self.scales[ids][..., None]
+        return F.embedding(ids, self.quantized).float() * F.embedding(ids, self.scales[:, None])
 
 
 class WholeMembers(Whole):
