@@ -1,0 +1,71 @@
+"""Text classifiers in whole numbers as files: every engine answers as PyTorch does."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+from deepen.compress import quantize
+from deepen.engine.task import Exported
+from deepen.export import graph
+from deepen.nn.shapes import TextShape
+from deepen.prepare import text_graph
+from deepen.runtime import engines
+
+WORDS, CLASSES = 101, 3
+
+
+@pytest.mark.parametrize(
+    ("module", "model"),
+    [
+        ("textcnn", "textcnn"),
+        ("recurrent_classifier", "bilstm-attention"),
+        ("transformer_classifier", "transformer-encoder"),
+    ],
+)
+def test_whole_numbers_answer_alike_in_every_engine(module: str, model: str) -> None:
+    """Probabilities of 5 texts of up to 13 words, on weights that make answers differ."""
+    torch.manual_seed(3)
+    made: Any = importlib.import_module(f"deepen.models.{module}").build(model, TextShape(WORDS), CLASSES)
+    network = made.eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) / 7)
+    draw = np.random.default_rng(0)
+    ids, lengths = draw.integers(2, WORDS, (5, 13)), np.array([13, 7, 1, 11, 2])
+    mask = np.arange(13) < lengths[:, None]
+    ids[~mask] = 0
+    given = torch.from_numpy(ids), torch.from_numpy(mask)
+
+    def call(each: torch.nn.Module) -> object:
+        return each(*given)
+
+    kinds = quantize.layers_of(network, call)
+    seen = quantize.calibrated(network, kinds, [call], (call, call))
+    quantize.quantize(network, quantize.specs(kinds, seen, "int8"), seen)
+    with torch.inference_mode():
+        expected = network(*given).softmax(1).numpy()
+    exported = Exported(
+        network=text_graph.TextGraph(network, lambda outputs: outputs).eval(),
+        inputs=text_graph.examples([("ids", "mask")], WORDS, 13),
+        free=text_graph.free([("ids", "mask")]),
+        most=text_graph.most([("ids", "mask")], network),
+        preparation={},
+        answer={},
+        outputs=lambda model, batch: torch.zeros(0),
+    )
+    program = graph.traced(exported, place="run", for_onnx=True)
+    content = graph.onnx_model(program, exported, place="run")
+    arrays = {"ids": ids, "mask": mask}
+    for name in (each for each in engines.NAMES if importlib.util.find_spec(each)):
+        file = engines.opened(content, place="run", engine=name, threads=1)
+        found = torch.from_numpy(file.run([arrays[each] for each in file.inputs])).softmax(1).numpy()
+        assert np.abs(found - expected).max() < 2e-3, (name, found, expected)
