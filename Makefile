@@ -24,7 +24,7 @@ demo: $(VENV)/demo.stamp
 	@echo "The run, with its report, is in $(RUN)"
 
 test: lint
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .

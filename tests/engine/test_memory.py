@@ -23,6 +23,15 @@ GROWTH = 1.05
 ROWS, BATCH_SIZE = 1_511, 53  # 29 steps an epoch: enough for an evaluation after each
 
 
+@pytest.fixture(autouse=True)
+def only_what_is_made_here():
+    """Objects of other tests are neither looked through nor counted: there may be millions."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @dataclass(frozen=True)
 class Holdings:
     """What this process holds: bytes in memory, open files, threads, and tensors that can be reached."""
