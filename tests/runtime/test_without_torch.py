@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.csv
 import pytest
 
+from deepen.runtime import onnx_file
 from tests.runtime.files import rows, written
 
 pytest.importorskip("onnxruntime")
@@ -22,7 +23,7 @@ import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {heavy}:
-            raise ImportError(name + " is blocked")
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
 sys.meta_path.insert(0, Blocked())
 from deepen.cli.main import main
 sys.exit(main(sys.argv[1:]))
@@ -122,6 +123,9 @@ def test_predict_and_evaluate_in_a_process_without_torch(files: tuple[str, str])
         (("predict", "{path}", "{data}", "--with", "other"), "answers alone; --with and --then take runs"),
         (("predict", "{path}x.onnx", "{data}"), "no such file; did you mean"),
         (("predict", "{path}", "{data}", "--engine", "tensorrt"), "onnxruntime, openvino"),
+        (("train", "tabular-classification", "{data}"), "this needs PyTorch, which is not installed here: pip install"),
+        (("show", "{path}", "--outputs", "3"), "--outputs: for models and runs; show the run that"),
+        (("show", "{path}x.onnx"), "neither a model nor a run folder"),
     ],
 )
 def test_each_mistake_has_its_sentence(files: tuple[str, str], words: tuple[str, ...], sentence: str) -> None:
@@ -129,6 +133,19 @@ def test_each_mistake_has_its_sentence(files: tuple[str, str], words: tuple[str,
     done = run(*(word.format(path=path, data=data) for word in words))
     assert done.returncode == 2, done.stderr
     assert sentence in done.stderr
+
+
+def test_a_file_says_what_it_holds(files: tuple[str, str]) -> None:
+    path, _ = files
+    done = run("show", path, "--json")
+    assert done.returncode == 0, done.stderr
+    found, known = json.loads(done.stdout), onnx_file.read(Path(path)).description
+    assert {name: found[name] for name in ("task", "model", "opset")} == {
+        name: known[name] for name in ("task", "model", "opset")
+    }
+    assert found["bytes"] > 100 and found["preparation"] == known["preparation"]["kind"]
+    said = run("show", path).stdout
+    assert f"model: {known['model']}" in said and f"task: {known['task']}" in said
 
 
 def test_compiled_programs_are_never_loaded(files: tuple[str, str], tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import pytest
 
 from deepen.cli.main import main
 from deepen.core.errors import OptionError, RunError
+from deepen.engine.events import Silent
 from deepen.export import check
 from deepen.runtime import engines
 from deepen.runtime.trial import Trial
 from deepen.verbs import export as verb
+from deepen.verbs.evaluate import evaluate
 from deepen.verbs.export import export
 from deepen.verbs.train import train
 from tests.runtime.files import BIAS, WEIGHTS, graph
@@ -36,6 +38,27 @@ def test_beyond_the_tolerance_nothing_is_left(run: Path, tmp_path: Path, monkeyp
         with pytest.raises(RunError, match=r"x.pt2: not written: over 40 samples .* differ .* by up to (0\.2|nan)"):
             export(run, {"format": "pt2"}, out=tmp_path / "x.pt2")
     assert not list(tmp_path.iterdir())
+
+
+def test_evaluating_and_exporting_tell_how_far_they_are(run: Path, tmp_path: Path) -> None:
+    class Seen(Silent):
+        def __init__(self) -> None:
+            self.parts: list[float] = []
+            self.ended = 0
+
+        def step(self, step: int, progress: float, seconds_left: float | None) -> None:
+            assert step == len(self.parts) + 1
+            self.parts.append(progress)
+
+        def done(self) -> None:
+            self.ended += 1
+
+    first, second = Seen(), Seen()
+    evaluate(run, events=first)
+    export(run, out=tmp_path / "x.onnx", events=second)
+    assert len(first.parts) >= 1 and len(second.parts) >= 3
+    for each in (first, second):
+        assert each.parts == sorted(each.parts) and each.parts[0] > 0 and each.parts[-1] == 1.0 and each.ended == 1
 
 
 def test_a_file_is_replaced_only_where_that_is_asked_for(run: Path, tmp_path: Path, capsys) -> None:

@@ -19,6 +19,7 @@ from deepen.cli.reading import (
     using_groups,
     weights_of,
 )
+from deepen.cli.terminal import Terminal
 from deepen.core.errors import EXIT_DONE, RunError
 from deepen.core.faults import grouped
 from deepen.core.options import fields_of
@@ -72,7 +73,9 @@ def run(argv: list[str]) -> int:
 
         from deepen.verbs.evaluate import evaluate
 
-        result = evaluate(runs, data or None, given, weights=weights, skip_bad=skip_bad, flags=True, **cascade)
+        result = evaluate(
+            runs, data or None, given, weights=weights, skip_bad=skip_bad, flags=True, events=Terminal(), **cascade
+        )
     say("\n".join([result.layout, *(group.sentence() for group in grouped(result.faults))]))
     write_json(as_json(result)) if arguments.values.get("json") else write(as_text(result))
     return EXIT_DONE

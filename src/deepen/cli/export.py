@@ -9,6 +9,7 @@ from deepen.cli.arguments import parse, take, wants_help
 from deepen.cli.output import say, table, write, write_json
 from deepen.cli.pages import verb_page
 from deepen.cli.reading import run_folder
+from deepen.cli.terminal import Terminal
 from deepen.core.errors import EXIT_DONE
 from deepen.core.options import fields_of
 from deepen.core.units import plural, size
@@ -57,7 +58,7 @@ def run(argv: list[str]) -> int:
 
     own = arguments.values
     given = {name: value for name, value in own.items() if name in known}
-    result = export(folder, given, out=own.get("out"), data=own.get("data"), flags=True)
+    result = export(folder, given, out=own.get("out"), data=own.get("data"), flags=True, events=Terminal())
     say("\n".join(result.notes))
     write_json(as_json(result)) if own.get("json") else write(as_text(result))
     return EXIT_DONE

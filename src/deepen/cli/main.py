@@ -47,6 +47,10 @@ EXAMPLES = (
     "deepen predict runs/photos-resnet18 cat.jpg holiday/",
 )
 REPORT = "this is a fault of deepen, not of your data or your command; please report it with what follows:"
+WITHOUT_TORCH = (
+    "this needs PyTorch, which is not installed here: pip install torch. Without it deepen predicts, evaluates and "
+    "shows with .onnx files alone."
+)
 # What the system refuses, by its number, is nobody's mistake in a program: a full disk, a missing right, a limit.
 SYSTEM = {
     getattr(errno, name)
@@ -138,6 +142,9 @@ def _unexpected(error: Exception) -> int:
         return errors.EXIT_USER
     if isinstance(error, RuntimeError) and "allocate memory" in str(error):  # PyTorch's own word for it
         return _out_of_memory()
+    if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] == "torch":
+        complain(WITHOUT_TORCH)
+        return errors.EXIT_USER
     complain(REPORT)
     command = " ".join(["deepen", *sys.argv[1:]])
     say(f"{command}\ndeepen {__version__}, Python {sys.version.split()[0]}\n{traceback.format_exc().rstrip()}")

@@ -1,4 +1,5 @@
-"""`deepen show MODEL`: a network's parameters, multiply-adds and layers; `deepen show RUN` those of a trained one."""
+"""`deepen show MODEL`: a network's parameters, multiply-adds and layers; `deepen show RUN` those of a trained one, and
+`deepen show FILE.onnx` what an exported file says of itself."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from deepen.core import names
 from deepen.core.errors import EXIT_DONE, OptionError
 from deepen.core.options import fields_of, flat
 
-SUMMARY = "show a model's size and layers, or those of a run"
-USAGE = "deepen show MODEL|RUN"
+SUMMARY = "show a model's size and layers, those of a run, or what an exported file holds"
+USAGE = "deepen show MODEL|RUN|FILE.onnx"
 NOTE = (
     "`deepen show schedule` draws schedules of the learning rate, and `deepen show rates TASK DATA` looks for a good\n"
     "rate; both know --help."
@@ -26,6 +27,7 @@ EXAMPLES = (
     "deepen show lenet --input-shape 1,8,8 --outputs 10",
     "deepen show resnet18 --graph resnet18.svg",
     "deepen show runs/photos-resnet18 --json",
+    "deepen show photos.onnx",
 )
 FURTHER = {"schedule": "show_schedule", "rates": "show_rates"}  # a run folder of such a name is ./schedule
 
@@ -52,14 +54,19 @@ def run(argv: list[str]) -> int:
         write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own,), notes=(NOTE,)))
         return EXIT_DONE
     arguments = parse(argv, fields_of(Own))
-    (what,) = take(arguments.words, ("MODEL|RUN",), usage=USAGE)
+    (what,) = take(arguments.words, ("MODEL|RUN|FILE.onnx",), usage=USAGE)
     if what not in names.models() and not os.path.exists(what):
         raise OptionError(f"{what!r}: neither a model nor a run folder{names.did_you_mean(what, names.models())}")
 
-    from deepen.verbs.show import show
-
     own = arguments.values
-    result = show(what, **{name: own[name] for name in ("input_shape", "outputs", "graph") if name in own})
+    if what.endswith(".onnx") and not os.path.isdir(what):
+        from deepen.cli.show_file import described
+
+        result = described(what, own)
+    else:
+        from deepen.verbs.show import show
+
+        result = show(what, **{name: own[name] for name in ("input_shape", "outputs", "graph") if name in own})
     if own.get("json"):
         write_json(result)
     else:

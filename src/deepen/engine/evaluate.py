@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -29,18 +29,21 @@ def evaluate(
     device: torch.device,
     ranks: Ranks,
     batch_size: int | None = None,
+    progress: Callable[[float], None] = lambda part: None,
 ) -> Metrics:
     """The metrics of a network over all rows of an encoded table, the same on every rank.
 
-    The network is left in the mode it was in.
+    The network is left in the mode it was in. `progress` is told which part of the rows is done.
     """
     metrics = task.metrics()
     encoded = on_device(encoded, device)
-    was_training = model.training
+    was_training, done = model.training, 0
     model.eval()
     with torch.inference_mode():
         for batch in batches(task, encoded, device=device, ranks=ranks, batch_size=batch_size):
             task.score(model, batch, metrics)
+            done += len(batch.rows)
+            progress(min(1.0, done * ranks.size / max(1, len(encoded))))
     model.train(was_training)
     if ranks.size > 1:
         metrics.merge(ranks.gather_tensors(metrics.state()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 
@@ -50,3 +52,15 @@ class Silent:
 
     def done(self) -> None:
         """Says nothing."""
+
+
+@contextmanager
+def progress_of(events: Events | None) -> Iterator[Callable[[float], None]]:
+    """What is told which part of some work is done, from 0 to 1, while the block lasts."""
+    shown: Events = events or Silent()
+    calls = itertools.count(1)
+    shown.started({})
+    try:
+        yield lambda part: shown.step(next(calls), part, None)
+    finally:
+        shown.done()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,23 +38,35 @@ class Checked:
 
 
 def checked(
-    task: Task, model: nn.Module, exported: Exported, program: Program, table: pa.Table, split: str, faults: list[Fault]
+    task: Task,
+    model: nn.Module,
+    exported: Exported,
+    program: Program,
+    table: pa.Table,
+    split: str,
+    faults: list[Fault],
+    progress: Callable[[float], None] = lambda part: None,
 ) -> Checked:
-    """The samples of a table with targets scored by the run and by the program.
+    """The samples of a table with targets scored by the run and by the program; `progress` is told which part is done.
 
     Raises RunError if the two do not find the same samples usable.
     """
     device = torch.device("cpu")
     with guarded():
         encoded = task.encode(table, split, faults)
-    before = evaluate(task, model, encoded, device=device, ranks=Alone()).result()
-    metrics, count = program.scored(table, split, [])
+    first, second, third = (_part_of(progress, index, 3) for index in range(3))
+    before = evaluate(task, model, encoded, device=device, ranks=Alone(), progress=first).result()
+    metrics, count = program.scored(table, split, [], second)
     if count != len(encoded):
         raise RunError(
             f"{program.path}: the exported program can use {count:,} of the samples, but the run {len(encoded):,}; "
             "this is a fault of deepen: please report it."
         )
-    return Checked(count, before, metrics.result(), _apart(task, model, exported, program, table))
+    return Checked(count, before, metrics.result(), _apart(task, model, exported, program, table, third))
+
+
+def _part_of(progress: Callable[[float], None], index: int, count: int) -> Callable[[float], None]:
+    return lambda part: progress((index + part) / count)
 
 
 def latency(exported: Exported, engine: Engine, arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
@@ -88,7 +100,14 @@ class Eager:
             return self._network(*map(torch.from_numpy, arrays)).numpy()
 
 
-def _apart(task: Task, model: nn.Module, exported: Exported, program: Program, table: pa.Table) -> float:
+def _apart(
+    task: Task,
+    model: nn.Module,
+    exported: Exported,
+    program: Program,
+    table: pa.Table,
+    progress: Callable[[float], None],
+) -> float:
     """The largest difference over all samples that can be prepared, with or without a target."""
     with guarded():
         encoded = task.encode(table, "predict", [])
@@ -106,4 +125,5 @@ def _apart(task: Task, model: nn.Module, exported: Exported, program: Program, t
             own = exported.outputs(model, task.batch(encoded, rows, None)).numpy()
         apart = program.answering.apart(own, program.outputs(arrays), arrays)
         largest = apart if not apart <= largest else largest  # NaN stays
+        progress((start + len(rows)) / len(encoded))
     return largest

@@ -161,8 +161,15 @@ class Program:
         intervals = {name: (low, high) for name, (low, high) in metrics.intervals().items()}
         return EvaluationResult(figures, intervals, count, dataset.layout, split, tuple(faults))
 
-    def scored(self, table: pa.Table, split: str, faults: list[Fault]) -> tuple[Any, int]:
-        """The metrics over the usable rows of a table with targets, and how many rows those are."""
+    def scored(
+        self,
+        table: pa.Table,
+        split: str,
+        faults: list[Fault],
+        progress: Callable[[float], None] = lambda part: None,
+    ) -> tuple[Any, int]:
+        """The metrics over the usable rows of a table with targets, and how many rows those are. `progress` is told
+        which part of them is done."""
         with guarded():
             prepared = self.prepared(table, split, faults)
         targets, rows = self.answering.targets(samples_of(prepared, table), split, faults)
@@ -177,6 +184,7 @@ class Program:
                 further = enumerate(self.answering.further(arrays, rows))
                 arrays = {**arrays, **{f"further {number}": self.outputs(each) for number, each in further}}
             self.answering.score(metrics, self.outputs(arrays), targets[part], arrays, rows)
+            progress((start + len(rows)) / len(places))
         return metrics, len(places)
 
     def prepared(self, table: pa.Table, split: str, faults: list[Fault]) -> Prepared:

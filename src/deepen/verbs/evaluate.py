@@ -17,6 +17,7 @@ from deepen.core.faults import Fault, refuse
 from deepen.data.dataset import Dataset, table_fingerprint
 from deepen.data.read import ReadOptions
 from deepen.engine.evaluate import evaluate as score
+from deepen.engine.events import Events, progress_of
 from deepen.parallel.ranks import Alone
 from deepen.prepare.image_guard import guarded
 from deepen.runtime.evaluation import EvaluationResult
@@ -52,6 +53,7 @@ def evaluate(
     cascade: Mapping[str, Any] | None = None,
     skip_bad: bool = False,
     flags: bool = False,
+    events: Events | None = None,
 ) -> EvaluationResult:
     """The figures of a run.
 
@@ -80,7 +82,9 @@ def evaluate(
     if len(encoded) == 0:
         raise DataError(f"{samples.source}: expected samples to evaluate on, but none is usable.", faults)
     if cascade is None:
-        metrics, told = score(model.task, model.model, encoded, device=model.device, ranks=Alone()), None
+        with progress_of(events) as progress:
+            metrics = score(model.task, model.model, encoded, device=model.device, ranks=Alone(), progress=progress)
+        told = None
     else:
         metrics, told = figures_of(members, model, encoded)
     figures = {name: value if math.isfinite(value) else None for name, value in metrics.result().items()}

@@ -23,6 +23,7 @@ from deepen.core.files import sha256_file, write_bytes
 from deepen.core.jsontext import finite
 from deepen.data.dataset import Dataset
 from deepen.data.read import ReadOptions
+from deepen.engine.events import Events, progress_of
 from deepen.engine.task import Exported, Exports
 from deepen.export import graph
 from deepen.export.check import Checked, checked, latency
@@ -90,6 +91,7 @@ def export(
     out: str | Path | None = None,
     data: str | Path | Dataset | None = None,
     flags: bool = False,
+    events: Events | None = None,
 ) -> ExportResult:
     """A run as a file: the network, its preparation, and what its outputs mean.
 
@@ -113,11 +115,17 @@ def export(
         raise OptionError(
             f"{run}: answers early where it is sure, which a graph cannot; export the run that it was made from."
         )
-    return exported_to(path, model, model.task.exported(model.model), options, data=data)
+    return exported_to(path, model, model.task.exported(model.model), options, data=data, events=events)
 
 
 def exported_to(
-    path: Path, model: Loaded, exported: Exported, options: ExportOptions, *, data: str | Path | Dataset | None = None
+    path: Path,
+    model: Loaded,
+    exported: Exported,
+    options: ExportOptions,
+    *,
+    data: str | Path | Dataset | None = None,
+    events: Events | None = None,
 ) -> ExportResult:
     """The same for a network that a task, or whoever changed it, has put together."""
     samples = samples_for([model], data, {})
@@ -133,7 +141,10 @@ def exported_to(
         content, engine = b"", graph.InMemory(program.program, exported)
     ready = Program(path, known, engine)
     faults = list(samples.faults)
-    found = checked(model.task, model.model, exported, ready, samples.table, samples.split, faults)
+    with progress_of(events) as progress:
+        found = checked(
+            model.task, model.model, exported, ready, samples.table, samples.split, faults, progress=progress
+        )
     _refuse_difference(path, found, options.tolerance)
     arrays = _some(ready, samples.table)
     times = latency(exported, engine, arrays)
