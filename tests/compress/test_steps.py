@@ -108,6 +108,32 @@ def test_classes_that_do_not_exclude_each_other_are_learned_one_by_one(samples):
     )
 
 
+def test_a_teacher_is_asked_once_about_each_version_of_a_sample(samples):
+    """Of 3 versions: epochs 3 to 6 take those of 0 to 2 and 0, in batches that are cut otherwise, without asking."""
+
+    class Moving(Plain):
+        def batch(self, encoded, rows, draws):
+            moved = encoded.take(rows)["x"] + (draws.epoch if draws else 0) * torch.from_numpy(rows)[:, None].float()
+            return Batch({**encoded.take(rows), "x": moved}, len(rows), rows)
+
+    asked = []
+    teacher, student = Plain().build(), Plain().build()
+    teacher.register_forward_hook(lambda module, given, output: asked.append(len(output)))
+    keeping = distil.taught(Moving(), teacher, distil.Teaching(copies=3))
+    each_time = distil.taught(Moving(), teacher, distil.Teaching())
+    for epoch in range(7):
+        for rows in np.array_split(np.roll(np.arange(31), epoch), 3 + epoch):
+            before = len(asked)
+            batch = keeping.batch(samples, rows, Draws(3, epoch))
+            loss = keeping.loss(student, batch).sum
+            assert (len(asked) > before) == (epoch < 3)
+            same = each_time.loss(student, each_time.batch(samples, rows, Draws(3, epoch % 3))).sum
+            assert float(loss.detach()) == pytest.approx(float(same.detach()), rel=1e-5)
+    with torch.no_grad():
+        keeping.loss(student, keeping.batch(samples, np.arange(5), None))
+    assert asked[-1] == 5  # outside of training it is asked
+
+
 @pytest.mark.parametrize("inputs", ["munge", "gaussian"])
 def test_made_up_inputs_are_a_function_of_the_row_and_epoch(samples, inputs):
     lesson = distil.taught(Plain(), Plain().build(), distil.Teaching(inputs=inputs))

@@ -11,6 +11,9 @@ Labels are not needed for the teacher's part, so further inputs can be made with
 or as made_up.py does; and samples that nobody has labelled can be read beside the others (further.py). Of both the
 teacher's part alone is learned, with a weight of 1.
 
+The teacher is the dearer of the two by far. So it can be asked about some versions of each sample only: as many epochs
+differ, and those after them take the same inputs, with its answers out of memory.
+
 A task whose networks learn on other batches than they answer has a lesson of its own, which takes the place of the
 first two terms (engine/task.Teachable; lesson_next_token.py, lesson_tags.py). A hint then holds for each place of a
 sequence by itself.
@@ -24,7 +27,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -43,6 +46,8 @@ from deepen.prepare.encoded import Batch, Draws
 
 Inputs = Literal["none", "augment", "munge", "gaussian"]
 OF_OUTPUTS, OF_LESSONS = 4.0, 1.0  # temperatures where none is stated
+COPY = "copy"  # the tensor of a batch that says which version of its samples it holds
+MOST_HELD = 2**28  # numbers of answers that are kept: 1 GiB of float32
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Teaching:
     hints: tuple[tuple[str, str], ...] = ()
     hint_weight: float = 1.0
     inputs: Inputs = "none"
+    copies: int = 0
 
 
 def taught(task: Any, teacher: nn.Module, teaching: Teaching, beside: Beside | None = None) -> Any:
@@ -104,6 +110,8 @@ class _Distillation:
         self._build, self._loss, self._batch = task.build, task.loss, task.batch
         self._inputs = MadeUp(teaching.inputs, task.batch)
         self._exclusive: bool | None = None
+        self._held: dict[int, tuple[Tensor, Tensor]] = {}  # by the version: which samples are known, and the answers
+        self._num_rows = 0
 
     def build(self) -> nn.Module:
         """The student, and a linear map for each hint, as wide as what it sees."""
@@ -117,6 +125,14 @@ class _Distillation:
 
     def batch(self, encoded: Any, rows: np.ndarray, draws: Draws | None) -> Batch:
         """The task's batch; in training, of made-up inputs where they are wanted."""
+        if draws is None or not self.teaching.copies:
+            return self._made(encoded, rows, draws)
+        self._num_rows = len(encoded)
+        version = draws.epoch % self.teaching.copies
+        batch = self._made(encoded, rows, replace(draws, epoch=version))
+        return Batch({**batch.tensors, COPY: torch.full((len(rows),), version)}, batch.count, batch.rows)
+
+    def _made(self, encoded: Any, rows: np.ndarray, draws: Draws | None) -> Batch:
         if isinstance(encoded, Beside):
             return self._of_either(encoded, rows, cast(Draws, draws))
         batch = self._batch(encoded, rows, draws)
@@ -151,9 +167,26 @@ class _Distillation:
         """`weight` times how far the outputs are from the teacher's; those of side branches too."""
         outputs: Any = self.task.outputs(model, batch)
         device = (outputs.logits if isinstance(outputs, Auxiliary) else outputs).device
-        with torch.no_grad():
-            right = self.task.outputs(self.teacher.to(device), batch)
+        right = self._right(batch, device)
         return weight * with_auxiliary(outputs, lambda own: self._apart(own, right))
+
+    def _right(self, batch: Batch, device: torch.device) -> Tensor:
+        """The teacher's outputs: out of memory where it was asked about these versions of these samples before. A hint
+        wants more than its outputs, so then it is asked each time."""
+        rows = torch.from_numpy(batch.rows)
+        version = int(batch[COPY][0]) if COPY in batch.tensors and not self.teaching.hints else -1
+        if version in self._held and bool(self._held[version][0][rows].all()):
+            return self._held[version][1][rows].to(device)
+        with torch.no_grad():
+            right: Tensor = self.task.outputs(self.teacher.to(device), batch)
+        size = self._num_rows * right[0].numel() if right.dim() <= 2 else MOST_HELD
+        if version >= 0 and size * self.teaching.copies < MOST_HELD:
+            if version not in self._held:
+                answers = torch.zeros(self._num_rows, *right.shape[1:], dtype=right.dtype)
+                self._held[version] = (torch.zeros(self._num_rows, dtype=torch.bool), answers)
+            known, answers = self._held[version]
+            known[rows], answers[rows] = True, right.cpu()
+        return right
 
     def _hint(self, layer: nn.Module, own: Tensor, right: Tensor, batch: Batch) -> Tensor:
         """The summed squared distance of what two layers give; of a task with a lesson of its own place by place."""

@@ -35,6 +35,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "hints": ("distil",),
     "hint_weight": ("distil",),
     "unlabelled": ("distil",),
+    "copies": ("distil",),
     "inputs_from": ("distil",),
     "soup": ("average",),
 }
@@ -135,6 +136,14 @@ class CompressOptions:
         metadata={
             "help": "inputs that only the teacher labels, without end (distil): the task's augmentation; MUNGE, from "
             "neighbours; drawn from a Gaussian fitted to the samples"
+        },
+    )
+    copies: int = field(
+        default=5,
+        metadata={
+            "help": "versions of each sample that the teacher is asked about (distil); epochs beyond take them and its "
+            "answers again, so that they cost the student alone; 0: new ones in every epoch",
+            "least": 0,
         },
     )
     inputs_from: str | None = field(

@@ -116,6 +116,7 @@ def _teaching(task: Any, options: CompressOptions) -> lessons.Teaching:
         hints=lessons.hints_of(options.hints),
         hint_weight=options.hint_weight,
         inputs=options.unlabelled,
+        copies=options.copies,
     )
 
 
