@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from deepen.cli.main import main
+from deepen.cli.terminal import Terminal
 from deepen.core.faults import Fault
 
 RESULT = SimpleNamespace(
@@ -37,6 +38,7 @@ def test_table_and_json(folder: str, stub: Callable[..., list[Any]], capsys: pyt
     calls = stub("evaluate", RESULT)
     assert main(["evaluate", folder]) == 0
     assert main(["evaluate", folder, "photos/test", "--skip-bad", "--json"]) == 0
+    assert all(isinstance(named.pop("events"), Terminal) for _, named in calls)
     assert calls[0] == ((folder, None, {}), {"weights": (), "skip_bad": False, "flags": True})
     assert calls[1] == ((folder, "photos/test", {}), {"weights": (), "skip_bad": True, "flags": True})
     shown = capsys.readouterr()
