@@ -132,6 +132,9 @@ def test_a_teacher_is_asked_once_about_each_version_of_a_sample(samples):
     with torch.no_grad():
         keeping.loss(student, keeping.batch(samples, np.arange(5), None))
     assert asked[-1] == 5  # outside of training it is asked
+    hinted = distil.taught(Moving(), teacher, distil.Teaching(copies=3, hints=distil.hints_of(["0:0"])))
+    moved = hinted.batch(samples, np.arange(5), Draws(3, 4))["x"]
+    assert torch.equal(moved, each_time.batch(samples, np.arange(5), Draws(3, 4))["x"])  # hints ask anew each time
 
 
 @pytest.mark.parametrize("inputs", ["munge", "gaussian"])

@@ -28,6 +28,7 @@ class SmallTask:
     objective: tuple[str, str] = ("accuracy", "max")
 
     def encode(self, table, split, faults):
+        # part of the protocol; no test of the engine has a table, and one that calls it by mistake shall fail
         raise NotImplementedError("the tests encode by themselves")
 
     def batch(self, encoded, rows, draws):

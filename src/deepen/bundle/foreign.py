@@ -95,6 +95,7 @@ def _check_zip(content: bytes, path: Path) -> None:
                         f"{path}: {member.filename[:80]!r} in it is compressed, as PyTorch never does; refused."
                     )
             bad = archive.testzip()
+    # NotImplementedError is what zipfile raises for a way of packing, or a version, that it does not know
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError) as error:
         raise RunError(f"{path}: damaged: not a whole archive ({str(error)[:80]}); fetch it again.") from None
     if bad is not None:

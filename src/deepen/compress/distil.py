@@ -12,7 +12,8 @@ or as made_up.py does; and samples that nobody has labelled can be read beside t
 teacher's part alone is learned, with a weight of 1.
 
 The teacher is the dearer of the two by far. So it can be asked about some versions of each sample only: as many epochs
-differ, and those after them take the same inputs, with its answers out of memory.
+differ, and those after them take the same inputs, with its answers out of memory. With hints, and for tasks with
+lessons of their own, it is asked in every epoch, about new versions.
 
 A task whose networks learn on other batches than they answer has a lesson of its own, which takes the place of the
 first two terms (engine/task.Teachable; lesson_next_token.py, lesson_tags.py). A hint then holds for each place of a
@@ -110,6 +111,8 @@ class _Distillation:
         self._build, self._loss, self._batch = task.build, task.loss, task.batch
         self._inputs = MadeUp(teaching.inputs, task.batch)
         self._exclusive: bool | None = None
+        # a lesson wants more of the teacher than its outputs, and so do hints: then no answers are kept
+        self._keeps = self.teaching.copies > 0 and not self.teaching.hints and self.own is None
         self._held: dict[int, tuple[Tensor, Tensor]] = {}  # by the version: which samples are known, and the answers
         self._num_rows = 0
 
@@ -125,7 +128,7 @@ class _Distillation:
 
     def batch(self, encoded: Any, rows: np.ndarray, draws: Draws | None) -> Batch:
         """The task's batch; in training, of made-up inputs where they are wanted."""
-        if draws is None or not self.teaching.copies:
+        if draws is None or not self._keeps:
             return self._made(encoded, rows, draws)
         self._num_rows = len(encoded)
         version = draws.epoch % self.teaching.copies
@@ -171,10 +174,9 @@ class _Distillation:
         return weight * with_auxiliary(outputs, lambda own: self._apart(own, right))
 
     def _right(self, batch: Batch, device: torch.device) -> Tensor:
-        """The teacher's outputs: out of memory where it was asked about these versions of these samples before. A hint
-        wants more than its outputs, so then it is asked each time."""
+        """The teacher's outputs: out of memory where it was asked about these versions of these samples before."""
         rows = torch.from_numpy(batch.rows)
-        version = int(batch[COPY][0]) if COPY in batch.tensors and not self.teaching.hints else -1
+        version = int(batch[COPY][0]) if COPY in batch.tensors else -1
         if version in self._held and bool(self._held[version][0][rows].all()):
             return self._held[version][1][rows].to(device)
         with torch.no_grad():

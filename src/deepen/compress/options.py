@@ -142,7 +142,8 @@ class CompressOptions:
         default=5,
         metadata={
             "help": "versions of each sample that the teacher is asked about (distil); epochs beyond take them and its "
-            "answers again, so that they cost the student alone; 0: new ones in every epoch",
+            "answers again, so that they cost the student alone; 0, and with hints, for language models and taggers: "
+            "new ones in every epoch",
             "least": 0,
         },
     )

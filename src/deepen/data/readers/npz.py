@@ -51,6 +51,7 @@ def read(path: Path, options: ReadOptions) -> Dataset:
     try:
         with zipfile.ZipFile(file) as archive:
             tables = _tables(archive, file, names, options)
+    # NotImplementedError is what zipfile raises for a way of packing, or a version, that it does not know
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise DataError(
             f"{file}: is cut or damaged, or not an .npz file ({_words(error)}); get a whole copy of it."
