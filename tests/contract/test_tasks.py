@@ -11,6 +11,7 @@ import torch
 
 from deepen.core import names, options
 from deepen.engine.fit import fit
+from deepen.engine.task import NamedRows
 from deepen.parallel import launch
 from deepen.parallel.ranks import Alone
 from deepen.verbs.check import check
@@ -107,6 +108,17 @@ def test_answers_are_json_with_their_source_first(task, runs):
 def test_loading_twice_answers_the_same(task, runs):
     first, second = (list(answers(loaded(runs(task).folder), ["tiny"], {})) for _ in range(2))
     assert first == second
+
+
+def test_a_row_of_a_table_has_one_name_and_a_name_one_row(task, runs):
+    made = loaded(runs(task).folder)
+    if not isinstance(made.task, NamedRows):
+        return
+    state = made.model.state_dict()
+    named = made.task.row_names(state)
+    assert named.keys() <= state.keys()
+    for name, rows in named.items():
+        assert rows is None or len(set(rows)) == len(rows) == len(state[name]), name
 
 
 def test_options_survive_json(task):

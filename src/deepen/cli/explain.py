@@ -19,13 +19,14 @@ from deepen.core.options import fields_of
 if TYPE_CHECKING:
     from deepen.verbs.explain import ExplanationResult
 
-SUMMARY = "show what a run's answers go by: pixels, layers or columns"
+SUMMARY = "show what a run's answers go by: pixels, layers, columns or words"
 USAGE = "deepen explain RUN [INPUT...] [--method NAME,...] [--out FOLDER] [--options]"
 EXAMPLES = (
     "deepen explain runs/digits-wren",
     "deepen explain runs/photos-resnet18 cat.jpg --method grad-cam,smoothgrad",
     "deepen explain runs/digits-lenet --method filters,activations --layer maps.0",
     "deepen explain runs/adult-tabm new.csv --method shapley --out why",
+    "deepen explain runs/reviews-textcnn new.txt --method occlusion",
 )
 METHODS = (
     (
@@ -34,6 +35,9 @@ METHODS = (
         "filters",
     ),
     ("tables", "permutation, partial-dependence, shapley (these if none is named); occlusion"),
+    ("texts", "integrated-gradients, occlusion, attention (these if none is named); gradient-x-input"),
+    ("language models", "surprise, attention, occlusion (these if none is named); gradient-x-input"),
+    ("word vectors", "shares, cosines (these if none is named)"),
 )
 NOTE = (
     "Without INPUT the run's own test split is explained: the whole of it, then its worst answers and some at random.\n"

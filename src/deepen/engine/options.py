@@ -339,7 +339,8 @@ class FitOptions:
         metadata={"help": "where training goes on, in a new run folder, if the first can no longer be written"},
     )
     precision: Literal["fp32", "bf16", "fp16"] = field(
-        default="fp32", metadata={"help": "arithmetic; bf16 and fp16 pay on GPUs, and are slower on most CPUs"}
+        default="fp32",
+        metadata={"help": "arithmetic; bf16 pays on GPUs and on CPUs with AVX-512 BF16 or AMX, fp16 on GPUs"},
     )
     compile: bool = field(default=False, metadata={"help": "torch.compile: faster steps after a slow start"})
     device: str = field(default="auto", metadata={"help": "auto (a GPU if there is one), cpu, cuda or cuda:1"})

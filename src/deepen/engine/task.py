@@ -157,6 +157,19 @@ class Beginning(Task, Protocol):
 
 
 @runtime_checkable
+class NamedRows(Task, Protocol):
+    """A task whose network has tables in which a row stands for a token, so that its number alone says nothing."""
+
+    def row_names(self, network: Mapping[str, Tensor]) -> dict[str, Sequence[str] | None]:
+        """Of these tensors by name what each row stands for, each name once in a tensor.
+
+        network  the network's state
+        returns  None for a tensor that hangs on all tokens together, and is worth nothing for others
+        """
+        ...
+
+
+@runtime_checkable
 class FittingItself(Task, Protocol):
     """A task that cannot live with the loop, such as counting, or lock-free training; it keeps all promises itself."""
 

@@ -176,8 +176,11 @@ def within(z: Tensor, lengths: Tensor) -> Tensor:
 def halved(z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """The maximum over places 2 i, 2 i + 1 and 2 i + 2 of each text, and how many places that leaves: ceil(length / 2).
 
-    z  [B, M, T] -> [B, M, ceil(T / 2)], zero behind the end
+    z  [B, M, T] -> [B, M, floor(T / 2) + 1], zero behind the end
+
+    An even T leaves one place more than its texts need, so that only a single place ends in one: a graph that is
+    exported would hold for that alone. In two dimensions, since a maximum over one dimension fixes the size, too.
     """
-    padded = F.pad(z.masked_fill(beyond(z, lengths), -math.inf), (0, 1 + z.shape[2] % 2), value=-math.inf)
+    padded = F.pad(z.masked_fill(beyond(z, lengths), -math.inf), (0, 3), value=-math.inf)
     lengths = (lengths + 1) // 2
-    return within(F.max_pool1d(padded, 3, stride=2), lengths), lengths
+    return within(F.max_pool2d(padded[:, :, None], (1, 3), (1, 2))[:, :, 0], lengths), lengths

@@ -35,6 +35,11 @@ def starting_tables(
     return {name: vectors for name in TABLES if name in network}, [note]
 
 
+def rows_of_tokens(network: Mapping[str, Tensor], vocabulary: Sequence[str]) -> dict[str, Sequence[str] | None]:
+    """The network's tables with a row for each token, by name, and the tokens. See `engine.task.NamedRows`."""
+    return {name: vocabulary for name in TABLES if name in network and len(network[name]) == len(vocabulary)}
+
+
 def starting_embedding(source: Path | str, vocabulary: Sequence[str], fresh: Tensor) -> tuple[Tensor, str]:
     """An embedding table whose known words have the vectors of `source`, and a sentence on how many those are.
 

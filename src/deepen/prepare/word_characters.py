@@ -33,6 +33,11 @@ def num_characters(characters: Sequence[str]) -> int:
     return FIRST + len(characters)
 
 
+def names(characters: Sequence[str]) -> list[str]:
+    """What each number stands for: padding, an unknown character, and the characters."""
+    return ["padding", "unknown", *characters]
+
+
 def encode(rows: Sequence[Sequence[str]], characters: Sequence[str], longest: int) -> Ragged:
     """Each row's words by their characters: [total words, C] int16, 0 behind the end of a word.
 

@@ -57,6 +57,7 @@ CONTRACT = "language model"
 READ_BY_COUNTING = {"seed", "device", "devices", "threads", "timeout", "fallback_dir", "checkpoint_every"}
 FURTHER = ("tail", "ngram_features", "feature_table", "embeddings")
 EMBEDDING = "embedding.weight"
+BY_TOKEN = ("linear.weight", "linear.bias")  # of an output layer, where these have a row for each token
 TEXT = TextOptions()
 OUTPUT = OutputOptions()
 STRETCH = 2048  # tokens that are scored as one row
@@ -264,6 +265,14 @@ class Task:
         own = next(each for name, each in network.items() if name.endswith(EMBEDDING))
         vectors, note = starting_embedding(self.options.embeddings, self.words.tokenizer.vocabulary, own)
         return {name: vectors for name, each in network.items() if _is_one(each, own)}, [note]
+
+    def row_names(self, network: Mapping[str, Tensor]) -> dict[str, Sequence[str] | None]:
+        """The tokens of the embedding's and the output layer's rows; None where rows follow frequency."""
+        words, outputs = self.words.tokenizer.vocabulary, [name for name in network if "output_layer." in name]
+        by_token = [name for name in network if name.endswith(EMBEDDING)]
+        by_token += [name for name in outputs if name.endswith(BY_TOKEN)]
+        rows = {name: words for name in by_token if len(network[name]) == len(words)}
+        return {**dict.fromkeys(outputs), **rows}
 
     @property
     def fits_itself(self) -> bool:

@@ -31,7 +31,7 @@ from deepen.nn.contracts import CONTRACTS
 from deepen.nn.shapes import TextShape
 from deepen.ops.losses import Loss
 from deepen.prepare import outcomes, text, text_graph, text_inputs, text_order
-from deepen.prepare.embeddings import starting_tables
+from deepen.prepare.embeddings import rows_of_tokens, starting_tables
 from deepen.prepare.encoded import Batch, Draws, Encoded
 from deepen.prepare.table_target import with_classes
 from deepen.prepare.text import TextOptions, Tokenizer
@@ -138,6 +138,10 @@ class Task:
     def starting_values(self, network: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
         """Word vectors from `--embeddings`."""
         return starting_tables(self.options.embeddings, self.tokenizer.vocabulary, network)
+
+    def row_names(self, network: Mapping[str, Tensor]) -> dict[str, Sequence[str] | None]:
+        """The tokens of the embedding's rows."""
+        return rows_of_tokens(network, self.tokenizer.vocabulary)
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy of classes, squared error of scores in their deviations."""

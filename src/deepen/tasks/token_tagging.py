@@ -47,6 +47,7 @@ CONTRACT = "token tagger"
 PAD = 0
 TEXT = TextOptions(lower=True)
 EMBEDDING = "embedding.weight"
+CHARACTERS = "characters.embedding.weight"
 LEAST = 1e-30  # a probability that stands for none, so that its logarithm is finite
 FORMATS = {".conll": conll_text}  # of files of answers: by their ending, answers -> text
 BETWEEN, BEHIND = -1, -2  # in spelled sentences: between two tokens, and behind the last
@@ -191,6 +192,11 @@ class Task:
 
         vectors, note = starting_embedding(self.options.embeddings, self.tokenizer.vocabulary, network[EMBEDDING])
         return {EMBEDDING: vectors}, [note]
+
+    def row_names(self, network: Mapping[str, Tensor]) -> dict[str, Sequence[str] | None]:
+        """The tokens of the embedding's rows, and the characters of theirs."""
+        tables = ((EMBEDDING, self.tokenizer.vocabulary), (CHARACTERS, word_characters.names(self.state["characters"])))
+        return {name: rows for name, rows in tables if name in network and len(network[name]) == len(rows)}
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """-ln of the probability of each sentence's tags, summed; a sentence's weight is that of all its tokens."""

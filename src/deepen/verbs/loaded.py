@@ -42,7 +42,21 @@ def loaded(folder: str | Path, *, device: str = "auto") -> Loaded:
     folder = Path(folder)
     notes: list[str] = []
     header = load.load_header(folder, notes=notes)
-    options = rebuilt(str(header["task"]), header["options"])  # type: ignore[arg-type]
+    options, task = task_of(folder, header)
+    weights = load.load_weights(folder, notes=notes)
+    match(weights, _shapes(task, folder, weights), place=str(folder / "weights.safetensors"))
+    model = task.build()
+    model.load_state_dict(weights)
+    where = choose_device(device)
+    return Loaded(folder, header, options, task, place(model, where).eval(), where, tuple(notes))  # type: ignore[arg-type]
+
+
+def task_of(folder: Path, header: Mapping[str, Any]) -> tuple[Resolved, Task]:
+    """The options of the run in a folder, and its task with what it learned, but without a network.
+
+    Raises RunError if what was learned is missing, damaged or of another version.
+    """
+    options = rebuilt(str(header["task"]), header["options"])
     module = task_module(str(header["task"]))
     try:
         task = module.Task(options.task, load.load_prepare(folder), options.network)
@@ -50,13 +64,7 @@ def loaded(folder: str | Path, *, device: str = "auto") -> Loaded:
         raise RunError(
             f"{folder}: prepare.json holds not what {header['task']} needs ({error}); was it made by another version?"
         ) from error
-    task = _changed(task, folder, header)
-    weights = load.load_weights(folder, notes=notes)
-    match(weights, _shapes(task, folder, weights), place=str(folder / "weights.safetensors"))
-    model = task.build()
-    model.load_state_dict(weights)
-    where = choose_device(device)
-    return Loaded(folder, header, options, task, place(model, where).eval(), where, tuple(notes))  # type: ignore[arg-type]
+    return options, _changed(task, folder, header)
 
 
 def _changed(task: Task, folder: Path, header: Mapping[str, Any]) -> Task:

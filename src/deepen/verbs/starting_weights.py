@@ -6,6 +6,8 @@ A tensor fits by name and shape. Beyond that, three things are known about publi
     DenseNet's published names "denselayer1.norm.1.weight" mean "denselayer1.norm1.weight"
     a first convolution for three channels is summed over them for grey images, and one for grey images is spread
     over three, so that a grey image gives the same answer in either form
+
+Of a run folder with other tokens, rows of tables go by their tokens (verbs/starting_rows.py).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from deepen.core.errors import RunError
 from deepen.engine.parameter_groups import Start, names_to_freeze
 from deepen.engine.task import Beginning, Task
 from deepen.verbs.options import Resolved
+from deepen.verbs.starting_rows import by_rows, rows_of
 
 RECORD = "weights"  # the entry of run.json's `extra`
 SHOWN = 3  # names in a sentence
@@ -85,7 +88,7 @@ def starting_weights(
     if record and folder and checkpoint.has_checkpoint(folder):
         found = StartingWeights(Start({}, frozenset(network.state_dict()) - set(record["fresh"])), dict(record))
     elif options.weights is not None:
-        found = _read(Path(options.weights), network, chosen.task.model, record)
+        found = _read(Path(options.weights), network, chosen, task, record)
         found = _joined(_begun(task, chosen), found) if begins else found
     elif begins and not (folder and checkpoint.has_checkpoint(folder)):
         found = _begun(task, chosen)
@@ -95,14 +98,19 @@ def starting_weights(
 
 def _begun(task: Beginning, chosen: Resolved) -> StartingWeights:
     """What the task itself knows to begin with."""
-    torch.manual_seed(chosen.fit.seed)
-    fresh = task.build().state_dict()
+    fresh = _drawn(task, chosen)
     tensors, notes = task.starting_values(fresh)
     if not tensors:
         return StartingWeights(notes=tuple(notes))
     loaded = frozenset(tensors)
     record = {"loaded": len(loaded), "fresh": [name for name in fresh if name not in loaded]}
     return StartingWeights(Start(tensors, loaded), record, tuple(notes))
+
+
+def _drawn(task: Task, chosen: Resolved) -> dict[str, Tensor]:
+    """The network's state as training would begin with it."""
+    torch.manual_seed(chosen.fit.seed)
+    return task.build().state_dict()
 
 
 def _joined(own: StartingWeights, file: StartingWeights) -> StartingWeights:
@@ -124,7 +132,9 @@ def record_of_run(folder: Path) -> dict[str, Any] | None:
     return extra.get(RECORD)
 
 
-def _read(path: Path, network: nn.Module, model: str, record: Mapping[str, Any] | None) -> StartingWeights:
+def _read(
+    path: Path, network: nn.Module, chosen: Resolved, task: Task, record: Mapping[str, Any] | None
+) -> StartingWeights:
     notes: list[str] = []
     if path.is_dir():
         state, file = load.load_weights(path, notes=notes), path / header.WEIGHTS_FILE
@@ -136,7 +146,11 @@ def _read(path: Path, network: nn.Module, model: str, record: Mapping[str, Any] 
             f"--weights {path}: the run was begun with another content of this file (sha256 {record['sha256'][:12]}, "
             f"now {digest[:12]}) and has no checkpoint yet; restore the file, or train anew with another --out."
         )
-    expected = network.state_dict()
+    expected, model = network.state_dict(), chosen.task.model
+    rows = rows_of(task, path, state, expected) if path.is_dir() else None
+    if rows is not None:
+        state, said_of_rows = by_rows(rows, state, lambda: _drawn(task, chosen))
+        notes += said_of_rows
     fit = fitted(state, expected)
     if not fit.tensors:
         raise RunError(
