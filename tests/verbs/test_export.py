@@ -40,6 +40,23 @@ def test_beyond_the_tolerance_nothing_is_left(run: Path, tmp_path: Path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_in_whole_numbers_may_be_rounded_the_other_way(run: Path, tmp_path: Path, monkeypatch) -> None:
+    from deepen.verbs.compress import compress
+
+    whole = compress(run, {"method": ("int8",)}, out=tmp_path / "whole").folder
+    real = check._apart
+    for wrong, out in ((0.03, "a.onnx"), (0.3, "b.onnx")):
+        monkeypatch.setattr(check, "_apart", lambda *given, wrong=wrong: real(*given) + wrong)
+        if wrong > 0.1:
+            with pytest.raises(RunError, match=r"--tolerance allows 0\.1"):
+                export(whole, out=tmp_path / out)
+        else:
+            assert export(whole, out=tmp_path / out).tolerance == 0.1
+    with pytest.raises(RunError, match=r"--tolerance allows 0\.01"):
+        export(whole, {"tolerance": 0.01}, out=tmp_path / "b.onnx")
+    assert not (tmp_path / "b.onnx").exists()
+
+
 def test_evaluating_and_exporting_tell_how_far_they_are(run: Path, tmp_path: Path) -> None:
     class Seen(Silent):
         def __init__(self) -> None:

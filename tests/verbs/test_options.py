@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from deepen.core.errors import OptionError
@@ -63,8 +65,6 @@ def test_flags_are_spelled_as_flags():
 
 def test_a_runs_own_options_can_be_taken_over_whole(tmp_path):
     """run.json states every option, those that its optimizer did not read as none: no sentence, no loss."""
-    import json
-
     first = resolved(TASK, {"model": "lenet", "optimizer.kind": "lars", "optimizer.trust": 0.02, "epochs": 2})
     config = tmp_path / "options.json"
     config.write_text(json.dumps(first.flat))
@@ -74,3 +74,20 @@ def test_a_runs_own_options_can_be_taken_over_whole(tmp_path):
     assert changed.trust is None and changed.learning_rate == optim_kinds.READS["sgd"]["learning_rate"]
     kept = resolved(TASK, {"optimizer.lr": 3.0}, config).fit.optimizer
     assert (kept.kind, kept.trust, kept.learning_rate) == ("lars", 0.02, 3.0)
+
+
+def test_a_runs_options_are_taken_as_far_as_this_training_reads_them(tmp_path):
+    """One that counts was told options that it does not read, by its data; another network has no `network.order`."""
+    counted = resolved("language-modeling", {"model": "ngram"}, base={"sequence_length": 7})
+    run = {"format_version": 1, "options": {**counted.flat, "network.order": 3, "seed": 11}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    again = resolved("language-modeling", {}, tmp_path)
+    assert again.flat == {**counted.flat, "network.order": 3, "seed": 11}
+    other = resolved("language-modeling", {"model": "lstm"}, tmp_path)
+    assert other.flat["seed"] == 11
+    assert "network.order" not in other.flat
+    with pytest.raises(OptionError, match="training ngram does not read it"):
+        resolved("language-modeling", {"sequence_length": 7}, tmp_path)
+    (tmp_path / "own.json").write_text(json.dumps({"model": "ngram", "sequence_length": 7}))
+    with pytest.raises(OptionError, match="training ngram does not read it"):
+        resolved("language-modeling", {}, tmp_path / "own.json")

@@ -388,7 +388,7 @@ def trials_of(out: Path) -> list[dict[str, Any]]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of three trials that nobody disturbs."""
     out = tmp_path_factory.mktemp("undisturbed") / "s"
-    process = started(out, trials=3, epochs=12)
+    process = started(out, trials=3, epochs=6)
     _, told = process.communicate(timeout=240)
     assert process.returncode == 0, told
     return out
@@ -400,7 +400,7 @@ def test_a_killed_or_stopped_worker_goes_on_in_the_middle_of_its_trial(
 ) -> None:
     """The finished study equals one that was left alone, trial by trial, and every file in it can be read."""
     out = tmp_path / "s"
-    process = started(out, trials=3, epochs=12)
+    process = started(out, trials=3, epochs=6)
     wait_for(lambda: len(list((out / "trials/001/checkpoint").glob("step-*"))) > 0, process)
     process.send_signal(number)
     _, told = process.communicate(timeout=120)
@@ -408,7 +408,7 @@ def test_a_killed_or_stopped_worker_goes_on_in_the_middle_of_its_trial(
     if number == signal.SIGINT:
         assert "the same command goes on with the study: deepen tune" in told
     assert not (out / "tuning.json").exists()
-    process = started(out, trials=3, epochs=12)
+    process = started(out, trials=3, epochs=6)
     answer, told = process.communicate(timeout=240)
     assert process.returncode == 0, told
     assert "going on with the study, in which 1 of 3 trials are finished" in told
@@ -477,7 +477,7 @@ def test_a_study_whose_workers_are_killed_at_random_ends_as_one_left_alone(tmp_p
     draws = rng.generator(3, "kills")
     kills = 0
     while True:
-        process = started(tmp_path / "s", trials=6, epochs=12)
+        process = started(tmp_path / "s", trials=6, epochs=6)
         try:
             process.communicate(timeout=float(draws.uniform(4, 12)))
             break
@@ -486,7 +486,7 @@ def test_a_study_whose_workers_are_killed_at_random_ends_as_one_left_alone(tmp_p
             process.communicate()
             kills += 1
     assert process.returncode == 0
-    undisturbed = started(tmp_path / "u", trials=6, epochs=12)
+    undisturbed = started(tmp_path / "u", trials=6, epochs=6)
     undisturbed.communicate(timeout=600)
     assert kills > 0
     assert trials_of(tmp_path / "s") == trials_of(tmp_path / "u")

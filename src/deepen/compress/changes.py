@@ -36,6 +36,11 @@ def of_header(header: Mapping[str, Any]) -> list[Change]:
     return found
 
 
+def rounds(changes: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a network so changed rounds what its layers read, so that another order of additions may tip a number."""
+    return any(change["step"] in ("quantize", "aware") for change in changes)
+
+
 def apply(network: nn.Module, changes: Sequence[Mapping[str, Any]]) -> nn.Module:
     """A network that the task has just built, changed in order, partly in place; its weights are loaded afterwards.
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import torch
 
 from deepen.bundle.header import WEIGHTS_FILE
+from deepen.compress import changes
 from deepen.core import names
 from deepen.core import options as option_rules
 from deepen.core.errors import OptionError, RunError
@@ -39,6 +40,8 @@ from deepen.verbs.options import task_module
 Format = Literal["onnx", "pt2", "aoti"]
 ENDINGS = {"onnx": ".onnx", "pt2": ".pt2", "aoti": ".aoti.pt2"}
 SOME = 64  # samples that other engines are tried on
+TOLERANCE = 1e-4
+TOLERANCE_OF_ROUNDED = 0.1  # what lies between two places of a grid may be rounded either way
 MORE_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -50,11 +53,11 @@ class ExportOptions:
         default="onnx",
         metadata={"help": "onnx; pt2: PyTorch's own program; aoti: machine code for this kind of processor"},
     )
-    tolerance: float = field(
-        default=1e-4,
+    tolerance: float | None = field(
+        default=None,
         metadata={
             "help": "largest difference between a probability of the run and of the file (of a number: in its "
-            "deviations); the export fails beyond it",
+            "deviations); the export fails beyond it; default: 0.0001, or 0.1 for a run in whole numbers",
             "above": 0.0,
         },
     )
@@ -128,6 +131,7 @@ def exported_to(
     events: Events | None = None,
 ) -> ExportResult:
     """The same for a network that a task, or whoever changed it, has put together."""
+    tolerance = _tolerance(options, model)
     samples = samples_for([model], data, {})
     program = graph.traced(exported, place=str(model.folder), for_onnx=options.format == "onnx")
     known = description_of(model, exported) | {"sizes": program.sizes}
@@ -145,12 +149,12 @@ def exported_to(
         found = checked(
             model.task, model.model, exported, ready, samples.table, samples.split, faults, progress=progress
         )
-    _refuse_difference(path, found, options.tolerance)
+    _refuse_difference(path, found, tolerance)
     arrays = _some(ready, samples.table)
     times = latency(exported, engine, arrays)
-    known["checked"] = _said(found, samples.split, options.tolerance)
+    known["checked"] = _said(found, samples.split, tolerance)
     if options.format == "onnx":
-        known["checked"]["engines"] = [engine.name, *_others(content, ready, arrays, options.tolerance, times)]
+        known["checked"]["engines"] = [engine.name, *_others(content, ready, arrays, tolerance, times)]
         content = onnx_file.sealed(content, known)
     elif options.format == "pt2":
         content = graph.pt2_bytes(program.program, known)
@@ -167,7 +171,7 @@ def exported_to(
         before=_numbers(found.before),
         after=_numbers(found.after),
         apart=found.apart,
-        tolerance=options.tolerance,
+        tolerance=tolerance,
         latency=times,
         notes=model.notes,
     )
@@ -196,6 +200,12 @@ def description_of(model: Loaded, exported: Exported) -> dict[str, Any]:
         "checked": {},
         "versions": environment.versions() | {name: _version(name) for name in MORE_PACKAGES},
     }
+
+
+def _tolerance(options: ExportOptions, model: Loaded) -> float:
+    if options.tolerance is not None:
+        return options.tolerance
+    return TOLERANCE_OF_ROUNDED if changes.rounds(changes.of_header(model.header)) else TOLERANCE
 
 
 def _free(path: str | Path, options: ExportOptions) -> Path:

@@ -79,16 +79,20 @@ def resolved(
     base    options that come after the model's recipe and before all others, such as those of a tiny data set; those
             of another network are passed over
     given   what the user says, under any spelling, nested or flat
-    config  a JSON file of options, or a run folder whose options are taken
+    config  a JSON file of options, or a run folder whose options are taken, but for those that this training does not
+            read, such as of another network
     flags   whether sentences spell options as flags
 
     Raises OptionError for unknown names, wrong values and contradictions.
     """
     module = task_module(task)
-    given, from_config, base = options.flat(given), _config(config), options.flat(base or {})
+    given, base = options.flat(given), options.flat(base or {})
+    from_config, is_run = _config(config)
     model = str(given.get("model") or from_config.get("model") or base.get("model") or module.Options().model)
     if "model" in from_config and "model" not in given:
         _refuse_unknown_model(model, module.CONTRACT, str(config))
+    if is_run and model != from_config.get("model"):
+        from_config = {name: value for name, value in from_config.items() if not name.startswith("network.")}
     chosen = groups(task, model)
     fields = options.fields_of(*chosen)
     by_user = options.resolve(fields, given, flags=flags)
@@ -98,7 +102,7 @@ def resolved(
     values = _values(_recipe(module.CONTRACT, model, fields), by_base, by_config, by_user)
     require_read(values, {**by_config, **by_user}, fields, flags=flags)
     unread = unread_of(task, options.build(module.Options, values))
-    refuse_unread(unread, {**by_config, **by_user}, fields, model, flags=flags)
+    refuse_unread(unread, by_user if is_run else {**by_config, **by_user}, fields, model, flags=flags)
     _one_budget(values, by_user, by_config, by_base)
     return _built(chosen, values, stated)
 
@@ -210,9 +214,10 @@ def _recipe(contract: str, model: str, fields: Mapping[str, Any]) -> dict[str, A
     return options.resolve(fields, recipe)
 
 
-def _config(config: str | Path | None) -> dict[str, Any]:
+def _config(config: str | Path | None) -> tuple[dict[str, Any], bool]:
+    """The options, and whether they are those of a run."""
     if config is None:
-        return {}
+        return {}, False
     path = Path(config)
     if path.is_dir():
         path = path / "run.json"
@@ -221,11 +226,12 @@ def _config(config: str | Path | None) -> dict[str, Any]:
     if not path.exists():
         raise OptionError(f"--config {config}: no such file; name a .json file of options or a run folder.")
     content = read_json(path, max_bytes=MAX_CONFIG_BYTES)
+    is_run = False
     if isinstance(content, dict) and "format_version" in content:
-        content = content.get("options")
+        content, is_run = content.get("options"), True
     if not isinstance(content, dict):
         raise OptionError(f'{path}: expected an object of options such as {{"epochs": 10}}.')
-    return options.flat(content)
+    return options.flat(content), is_run
 
 
 def _refuse_unknown_model(model: str, contract: str, config: str) -> None:
