@@ -1,7 +1,12 @@
-"""What an epoch of Fashion-MNIST costs with each network, by its own recipe; and what one epoch teaches, where asked.
+"""What an epoch of Fashion-MNIST costs with each network, by its own recipe; and what a budget teaches, where asked.
+
+    python -m bench.networks                                      seconds of an epoch
+    python -m bench.networks --train lenet nin --epochs 1         and test accuracy after one epoch
+    python -m bench.networks --models --train wren --time 5m      after five minutes, without the first table
 
 Each network makes a few updates that are not counted and then some that are, until SECONDS are over; the epoch is
-extrapolated from them. Evaluation is left out. `--train NAME ...` trains these for one whole epoch as a user would.
+extrapolated from them. Evaluation is left out. `--train` trains as a user would, into OUT/NAME; a run that is there is
+not made again, and one that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -10,20 +15,21 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import torch
 
-from bench.places import data_set
+from bench.places import ROOT, data_set
 from bench.rounds import say_machine, table
+from deepen.bundle.header import RUN_FILE
 from deepen.core import names
 from deepen.engine.training import Training
 from deepen.nn.summary import num_parameters
 from deepen.parallel.ranks import Alone
 from deepen.verbs.options import resolved
 from deepen.verbs.prepared import prepare
+from deepen.verbs.run import Run
 
 TASK = "image-classification"
 CONTRACT = "image classifier"
@@ -36,18 +42,19 @@ def main() -> None:
     data = data_set("fashion_mnist", arguments.data)
     known = [name for name, named in names.models().items() if CONTRACT in named.contracts]
     rows = []
-    for name in arguments.models or known:
-        rows.append([name, *measured(name, data, arguments.seconds)])
+    for name in known if arguments.models is None else arguments.models:
+        rows.append([name, *measured(name, data, arguments.seconds, arguments.precision)])
         print(*rows[-1], file=sys.stderr, flush=True)
-    print(table(["network", "parameters", "batch", "updates timed", "seconds per epoch"], rows))
+    if rows:
+        print(table(["network", "parameters", "batch", "updates timed", "seconds per epoch"], rows))
     if arguments.train:
-        trained = [[name, *one_epoch(name, data)] for name in arguments.train]
-        print(table(["network", "test accuracy after one epoch", "seconds"], trained))
+        trained = [[name, *taught(name, data, arguments)] for name in arguments.train]
+        print(table(["network", f"test accuracy after {budget_of(arguments)[1]}", "epochs", "seconds"], trained))
 
 
-def measured(name: str, data: Path, seconds: float) -> list[str]:
+def measured(name: str, data: Path, seconds: float, precision: str) -> list[str]:
     """Parameters, batch size, updates timed and seconds of an epoch."""
-    chosen = resolved(TASK, {"model": name, "epochs": 1})
+    chosen = resolved(TASK, {"model": name, "epochs": 1, "precision": precision})
     prepared = prepare(TASK, data, chosen)
     train = prepared.encoded["train"]
     training = Training(prepared.task, train, chosen.fit, device=torch.device("cpu"), ranks=Alone())
@@ -68,25 +75,34 @@ def measured(name: str, data: Path, seconds: float) -> list[str]:
     ]
 
 
-def one_epoch(name: str, data: Path) -> list[str]:
-    """Test accuracy and wall seconds of `deepen train` with `--epochs 1` and nothing else."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = ["train", TASK, str(data), "--model", name, "--epochs", "1", "--out", f"{folder}/run", "--json"]
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "deepen", *words], stdout=subprocess.PIPE, text=True, check=False)
-        seconds = time.perf_counter() - start
-        if done.returncode:
-            return ["failed", f"{seconds:.0f}"]
-        metrics = json.loads(done.stdout.strip().splitlines()[-1])["metrics"]
-        return [f"{metrics['accuracy']:.4f}", f"{seconds:.0f}"]
+def budget_of(arguments: argparse.Namespace) -> list[str]:
+    """The options of `train` for the budget."""
+    return ["--time", arguments.time] if arguments.time else ["--epochs", arguments.epochs]
+
+
+def taught(name: str, data: Path, arguments: argparse.Namespace) -> list[str]:
+    """Test accuracy, epochs and seconds of `deepen train` with a budget and a precision, and nothing else."""
+    folder = Path(arguments.out) / name
+    words = ["train", TASK, str(data), "--model", name, *budget_of(arguments), "--precision", arguments.precision]
+    if not (folder / RUN_FILE).exists() or Run(folder).header["status"] != "done":
+        words += ["--out", str(folder), *(["--resume"] if folder.exists() else [])]
+        if subprocess.run([sys.executable, "-m", "deepen", *words], stdout=subprocess.DEVNULL, check=False).returncode:
+            return ["failed", "", ""]
+    run = Run(folder)
+    seconds = json.loads((folder / "timing.jsonl").read_text(encoding="utf-8").splitlines()[-1])["seconds"]
+    return [f"{run.metrics['accuracy']:.4f}", f"{run.history[-1]['epoch']:.1f}", f"{float(seconds):.0f}"]
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.networks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", nargs="?", help="the folder of Fashion-MNIST")
-    parser.add_argument("--models", nargs="+", help="networks; default: every image classifier")
+    parser.add_argument("--models", nargs="*", help="networks to time; default: every image classifier")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each one is timed")
-    parser.add_argument("--train", nargs="+", default=[], help="networks to train for one epoch, too")
+    parser.add_argument("--precision", default="fp32", help="fp32 or bf16")
+    parser.add_argument("--train", nargs="+", default=[], help="networks to train, too")
+    parser.add_argument("--epochs", default="1", help="of these trainings")
+    parser.add_argument("--time", help="of these trainings, such as 5m, instead of epochs")
+    parser.add_argument("--out", default=str(ROOT / "build" / "networks"), help="where the runs stand")
     return parser.parse_args()
 
 
