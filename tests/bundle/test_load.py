@@ -9,6 +9,7 @@ import struct
 
 import pytest
 import torch
+from safetensors import torch as safetensors_torch
 
 from deepen.bundle import checkpoint, load, records, save, tensors
 from deepen.core import files, names
@@ -162,6 +163,21 @@ def test_tied_transposed_and_sliced_tensors_come_back():
     found, _ = tensors.decode(tensors.encode(state, {}), "x")
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
     assert len({tensor.data_ptr() for tensor in found.values() if tensor.numel()}) == 5
+
+
+def test_a_tensor_of_several_names_is_written_once():
+    table, other = torch.randn(101, 11), torch.randn(7)
+    once = tensors.sealed({"table": table, "other": other})
+    tied = tensors.sealed({"table": table, "other": other, "out.weight": table, "out.twin": table})
+    assert len(tied) < len(once) + 100
+    assert len(tensors.sealed({"table": table, "other": other, "out.weight": table.clone()})) > len(once) + table.nbytes
+    found = tensors.unsealed(tied, "x")
+    assert set(found) == {"table", "other", "out.weight", "out.twin"}
+    assert all(torch.equal(found[name], table) for name in ("table", "out.weight", "out.twin"))
+    assert set(safetensors_torch.load(tied)) == {"table", "other"}
+    for wrong in ({"a": "never"}, {"b": "a"}, {"c": ["a"]}, ["a"]):
+        with pytest.raises(RunError, match="further names"):
+            tensors.decode(tensors.encode({"a": table, "b": other}, {"same": wrong}), "x")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.bool, torch.uint8])

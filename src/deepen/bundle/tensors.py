@@ -15,6 +15,7 @@ from torch import Tensor
 from deepen.core.errors import RunError
 from deepen.core.jsontext import json_text, parse_json
 
+SAME = "same"  # the entry of a note that says which names are further ones of a tensor: {"output.weight": "table"}
 KEY = "deepen"  # the one entry of __metadata__: with two, the format's writer would order them by chance
 SEAL_BYTES = 64
 
@@ -22,10 +23,13 @@ SEAL_BYTES = 64
 def encode(tensors: Mapping[str, Tensor], note: Mapping[str, object]) -> bytes:
     """The tensors as a safetensors file, `note` (JSON) in its metadata. Equal arguments give equal bytes.
 
+    A tensor with several names, such as a tied table, is written once, under the first of them.
     Raises MemoryError also where the format's writer, which is written in Rust, panics for want of memory.
     """
+    written, same = _separate(tensors)
+    said = {**note, SAME: same} if same else dict(note)
     try:
-        return safetensors_torch.save(_separate(tensors), metadata={KEY: json_text(dict(note))})
+        return safetensors_torch.save(written, metadata={KEY: json_text(said)})
     except BaseException as error:
         if type(error).__name__ == "PanicException":  # derives from BaseException alone and cannot be imported
             raise MemoryError(f"writing tensors: {error}") from None
@@ -40,7 +44,13 @@ def decode(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, obj
     except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError, MemoryError) as error:
         raise RunError(f"{path}: not a whole safetensors file ({_reason(error)}); restore it from a copy.") from None
     ordered = {name: tensors[name] for name in header if name in tensors}  # the format's reader orders them by chance
-    return ordered, _note(header, path)
+    note = _note(header, path)
+    same = note.pop(SAME, {})
+    if not isinstance(same, dict) or not all(
+        str(kept) in ordered and name not in ordered for name, kept in same.items()
+    ):
+        raise RunError(f"{path}: its metadata gives further names to tensors that it does not hold; restore it.")
+    return ordered | {name: ordered[str(kept)].clone() for name, kept in same.items()}, note
 
 
 def sealed(tensors: Mapping[str, Tensor]) -> bytes:
@@ -99,16 +109,22 @@ def _is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor).all())
 
 
-def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """On the CPU, contiguous, and no two sharing memory: tied weights are written twice."""
+def _separate(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """On the CPU, contiguous, and no two sharing memory; and the further names of those that are one tensor."""
     found: dict[str, Tensor] = {}
+    same: dict[str, str] = {}
+    first: dict[object, str] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():
+        layout = (tensor.device, tensor.dtype, tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
+        if tensor.numel() and (known := first.setdefault(layout, name)) != name:
+            same[name] = known
+            continue
         plain = tensor.detach().to("cpu").contiguous()
         place = plain.untyped_storage().data_ptr()
         found[name] = plain.clone() if place in seen else plain
         seen.add(place)
-    return found
+    return found, same
 
 
 def _note(header: dict[str, dict[str, str]], path: Path) -> dict[str, object]:
