@@ -72,5 +72,5 @@ def log_probabilities(network: Any, emissions: Tensor, mask: Tensor) -> Tensor:
     field: LinearChainCRF | None = network.crf
     if field is None:
         return torch.log_softmax(emissions, 2).clamp(min=LEAST)
-    emissions, *scores = field._prepared(emissions, mask)
+    emissions, *scores = field.prepared(emissions, mask)
     return log_posterior(emissions, mask, *scores).clamp(min=LEAST)

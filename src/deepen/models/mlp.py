@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from deepen.core.errors import OptionError
 from deepen.nn.dropout import Dropout
-from deepen.nn.experts import TOP, Balancing, Experts, Gate
+from deepen.nn.experts import BALANCE, BALANCING, GATE, TOP, Balancing, Experts, Gate
 from deepen.nn.init import start, start_linears
 from deepen.nn.shapes import ImageShape, Paper, TableShape
 from deepen.nn.stack import Activation, LayerStack
@@ -88,15 +88,9 @@ class Options:
     experts: int = field(
         default=0, metadata={"help": "perceptrons among which a gate chooses; 0: no mixture", "least": 0, "most": 256}
     )
-    gate: Gate = field(
-        default="top1", metadata={"help": "which experts answer: soft: all by their weights, top1, top2: the best ones"}
-    )
-    balance: float = field(
-        default=0.01, metadata={"help": "weight of the loss that keeps all experts in use", "least": 0.0}
-    )
-    balancing: Balancing = field(
-        default="switch", metadata={"help": "which loss that is; a soft gate has that of importance"}
-    )
+    gate: Gate = field(default="top1", metadata=GATE)
+    balance: float = field(default=0.01, metadata=BALANCE)
+    balancing: Balancing = field(default="switch", metadata=BALANCING)
 
 
 def build(name: str, inputs: ImageShape | TableShape, outputs: int, options: Options = Options()) -> nn.Module:

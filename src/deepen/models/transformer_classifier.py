@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepen.nn.dropout import Dropout
-from deepen.nn.experts import TOP, Balancing, Experts, Gate
+from deepen.nn.experts import BALANCE, BALANCING, GATE, TOP, Balancing, Experts, Gate
 from deepen.nn.init import start
 from deepen.nn.pooling import masked_max, masked_mean
 from deepen.nn.position import LearnedPositions, SinusoidalPositions, within
@@ -105,15 +105,9 @@ class Options:
             "most": 256,
         },
     )
-    gate: Gate = field(
-        default="top1", metadata={"help": "which experts answer: soft: all by their weights, top1, top2: the best ones"}
-    )
-    balance: float = field(
-        default=0.01, metadata={"help": "weight of the loss that keeps all experts in use", "least": 0.0}
-    )
-    balancing: Balancing = field(
-        default="switch", metadata={"help": "which loss that is; a soft gate has that of importance"}
-    )
+    gate: Gate = field(default="top1", metadata=GATE)
+    balance: float = field(default=0.01, metadata=BALANCE)
+    balancing: Balancing = field(default="switch", metadata=BALANCING)
 
 
 def build(name: str, shape: TextShape, outputs: int, options: Options | None = None) -> nn.Module:

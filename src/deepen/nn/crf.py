@@ -57,24 +57,24 @@ class LinearChainCRF(nn.Module):
 
         Tags that go over a forbidden transition have no probability; they cost about 10,000 for each, not infinity.
         """
-        emissions, *scores = self._prepared(emissions, mask)
+        emissions, *scores = self.prepared(emissions, mask)
         return chain.log_partition(emissions, mask, *scores) - chain.path_score(emissions, mask, tags, *scores)
 
     def decode(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """The most probable tags of each row, [B, T] int64; 0 behind its end."""
-        emissions, *scores = self._prepared(emissions, mask)
+        emissions, *scores = self.prepared(emissions, mask)
         return chain.best_path(emissions, mask, *scores)[0]
 
     def marginals(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """The probability of each tag at each place given all emissions, [B, T, K]; 0 behind a row's end."""
-        emissions, *scores = self._prepared(emissions, mask)
+        emissions, *scores = self.prepared(emissions, mask)
         return chain.marginals(emissions, mask, *scores)
 
     def probability(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
         """p(tags | emissions) of each row, [B]."""
         return torch.exp(-self.loss(emissions, tags, mask))
 
-    def _prepared(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def prepared(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Emissions, transitions, start and end, those not allowed at a score that no sum sees."""
         if emissions.shape[:2] != mask.shape or emissions.shape[2] != self.num_tags:
             raise ShapeError(
