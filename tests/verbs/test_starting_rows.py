@@ -44,7 +44,8 @@ def test_rows_are_found_by_what_they_stand_for():
     assert kept["bias"].tolist() == [30, 10, -1]
     assert kept["inner"] is state["inner"]
     assert fresh["table"].eq(-1).all()
-    assert len(notes) == 2
+    assert len(notes) == 3
+    assert notes[2].startswith("weights: classes: hangs on all tokens")
     assert "table: 2 of 3 rows" in notes[0]
 
 
@@ -69,6 +70,7 @@ def classes(path, text):
     ("task", "given"),
     [
         ("text-classification", {"model": "textcnn", "target": "class", "freeze": "embedding"}),
+        ("text-classification", {"model": "fasttext", "target": "class", "freeze": "embedding"}),
         ("language-modeling", {"model": "gru", "freeze": "embedding", "network.hidden_size": 11, "width": 7}),
     ],
 )
@@ -96,6 +98,9 @@ def test_words_of_another_run_keep_their_vectors(tmp_path, task, given):
     assert [known.index(word) for word in shared] != [words.index(word) for word in shared]
     for word in shared:
         assert torch.equal(after[name][words.index(word)], before[name][known.index(word)])
+    if given["model"] == "fasttext":
+        assert not torch.equal(after["ngrams.weight"], before["ngrams.weight"])
+        assert any("ngrams.weight: hangs on all tokens" in said for said in heard.said)
     assert any(f"{len(shared)} of {len(words)} rows are those of the same tokens" in said for said in heard.said)
 
 

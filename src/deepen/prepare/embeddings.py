@@ -16,6 +16,7 @@ from deepen.prepare.text import Tokenizer
 from deepen.prepare.vector_files import read_vectors
 
 TENSOR = "vectors"  # of a run's weights, [V, D], a row for each id of its state's "text"
+HASHED = ("ngrams.weight",)  # of a network, whose rows are found by the numbers of several tokens
 TABLES = ("embedding.weight", "fixed_embedding.weight")  # of a network, for ids of a vocabulary
 
 
@@ -37,7 +38,8 @@ def starting_tables(
 
 def rows_of_tokens(network: Mapping[str, Tensor], vocabulary: Sequence[str]) -> dict[str, Sequence[str] | None]:
     """The network's tables with a row for each token, by name, and the tokens. See `engine.task.NamedRows`."""
-    return {name: vocabulary for name in TABLES if name in network and len(network[name]) == len(vocabulary)}
+    rows = {name: vocabulary for name in TABLES if name in network and len(network[name]) == len(vocabulary)}
+    return {**rows, **{name: None for name in HASHED if name in network}}
 
 
 def starting_embedding(source: Path | str, vocabulary: Sequence[str], fresh: Tensor) -> tuple[Tensor, str]:

@@ -67,6 +67,8 @@ def by_rows(
     drawn, notes = fresh(), []
     for name, ours in rows.ours.items():
         theirs = rows.theirs.get(name)
+        if ours is None and name in rows.theirs:
+            notes.append(f"weights: {name}: hangs on all tokens together, and the run has others, so it starts fresh")
         if ours is None or theirs is None or state[name].shape[1:] != drawn[name].shape[1:]:
             continue
         place = {token: row for row, token in enumerate(theirs)}
