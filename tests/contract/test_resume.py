@@ -14,7 +14,7 @@ from deepen.core import names
 from deepen.engine.events import Silent
 from deepen.engine.signals import Interrupted
 from tests.torture.kills import succeeds
-from tests.torture.training import STEPS, Kill, assert_same, chosen, killed_and_resumed, sitting, undisturbed
+from tests.torture.training import STEPS, Kill, assert_same, chosen, killed_and_resumed, sitting, undisturbed, warm_up
 
 TASKS = sorted(names.tasks())
 PLANS = {
@@ -38,7 +38,9 @@ def left_alone(tmp_path_factory):
 
     def run_of(task):
         if task not in made:
-            made[task] = tmp_path_factory.mktemp("alone") / "run"
+            folder = tmp_path_factory.mktemp("alone")
+            warm_up(task, folder / "warm")
+            made[task] = folder / "run"
             undisturbed(task, made[task], {})
         return made[task]
 
@@ -111,6 +113,7 @@ def test_killed_at_a_hundred_chosen_and_random_moments(task, number, left_alone,
 @pytest.mark.parametrize("task", TASKS[:1])
 def test_killed_at_every_operation_of_a_short_training(task, quick_path):
     options = {"steps": 3}
+    warm_up(task, quick_path / "warm")
     undisturbed(task, quick_path / "alone", options)
     for number in range(1, 5000):
         folder = quick_path / f"run{number}"

@@ -60,6 +60,11 @@ def sitting(task: str, folder: Path, options: Mapping[str, Any], events: Silent 
     return lambda: train(task, "tiny", {**OPTIONS, **options}, out=folder, resume=True, events=events or Silent())
 
 
+def warm_up(task: str, folder: Path) -> None:
+    """A short sitting in this process, so that its children need not import again what a sitting imports."""
+    sitting(task, folder, {"steps": 2})()
+
+
 def die(task: str, folder: Path, kill: Kill, options: Mapping[str, Any]) -> bool:
     """Whether a sitting was killed as told; False if it was done before."""
     if folder.exists() and is_done(folder):
