@@ -106,15 +106,30 @@ def test_the_help_names_every_method_and_needs_no_torch(capsys: pytest.CaptureFi
     code = "import sys; from deepen.cli.main import main; main(['explain', '--help']); sys.exit('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.returncode == 0
+    from deepen.cli.explain import METHODS
     from deepen.engine.task import Terms
     from deepen.explain.images import ImageExplainer
+    from deepen.explain.language import LanguageExplainer
     from deepen.explain.tables import TableExplainer
+    from deepen.explain.text import TextExplainer
+    from deepen.explain.word_nearness import WordExplainer
 
     task: Any = SimpleNamespace(terms=Terms("y", ("a", "b")))
-    images = ImageExplainer(task, {"mean": [0], "std": [1]}, pictures="", truth="")
-    tables = TableExplainer(task, {"columns": []}, truth="")
-    for line, explainer in zip(("pictures", "tables"), (images, tables), strict=True):
-        text = " ".join(found.stdout.split(f"  {line} ", 1)[1].split("tables ")[0].split("Without INPUT")[0].split())
-        defaults, others = text.split(" (these if none is named); ")
-        assert defaults.split(", ") == [name for name, method in explainer.methods.items() if method.is_default]
-        assert others.split(", ") == [name for name, method in explainer.methods.items() if not method.is_default]
+    nothing: Any = None
+    explainers = {
+        "pictures": ImageExplainer(task, {"mean": [0], "std": [1]}, pictures="", truth=""),
+        "tables": TableExplainer(task, {"columns": []}, truth=""),
+        "texts": TextExplainer(sides=(), tokens=nothing, kind="classes", outputs=nothing, target=""),
+        "language models": LanguageExplainer(outputs=nothing, token=nothing, hidden=0),
+        "word vectors": WordExplainer(nothing, nothing, nothing, nothing),
+    }
+    assert [name for name, _ in METHODS] == list(explainers)
+    shown = " ".join(found.stdout.split())
+    for name, text in METHODS:
+        assert f"{name} {text}" in shown
+        defaults, _, others = text.partition(" (these if none is named)")
+        methods = explainers[name].methods
+        assert defaults.split(", ") == [name for name, method in methods.items() if method.is_default]
+        assert (others.removeprefix("; ").split(", ") if others else []) == [
+            name for name, method in methods.items() if not method.is_default
+        ]

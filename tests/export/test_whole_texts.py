@@ -24,19 +24,19 @@ WORDS, CLASSES = 101, 3
 
 
 @pytest.mark.parametrize(
-    ("module", "model"),
+    ("module", "model", "sizes"),
     [
-        ("textcnn", "textcnn"),
-        ("dpcnn", "dpcnn"),
-        ("recurrent_classifier", "bilstm-attention"),
-        ("transformer_classifier", "transformer-encoder"),
+        ("textcnn", "textcnn", {}),
+        ("dpcnn", "dpcnn", {"width": 23, "maps": 29, "blocks": 4}),
+        ("recurrent_classifier", "bilstm-attention", {}),
+        ("transformer_classifier", "transformer-encoder", {}),
     ],
 )
-def test_whole_numbers_answer_alike_in_every_engine(module: str, model: str) -> None:
+def test_whole_numbers_answer_alike_in_every_engine(module: str, model: str, sizes: dict[str, int]) -> None:
     """Probabilities of texts of 1 to 37 words, on weights that make answers differ."""
     torch.manual_seed(3)
-    made: Any = importlib.import_module(f"deepen.models.{module}").build(model, TextShape(WORDS), CLASSES)
-    network = made.eval()
+    built: Any = importlib.import_module(f"deepen.models.{module}")
+    network = built.build(model, TextShape(WORDS), CLASSES, built.Options(**sizes)).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) / 7)

@@ -13,6 +13,7 @@ from deepen.serve.answering import About
 from deepen.serve.batcher import Lane
 from deepen.serve.limits import ServeOptions
 from deepen.serve.metrics import Metrics
+from deepen.serve.pace import Pace
 from deepen.serve.problems import Problem
 from deepen.serve.process import Ended, Reply
 
@@ -205,6 +206,46 @@ def test_a_full_batch_is_sent_ahead_at_once():
         assert worker.sizes == [1, 5]
 
     run(test)
+
+
+def test_clients_that_make_one_batch_alone_make_two_that_take_turns(monkeypatch):
+    """Eight clients, where halves are known to pay: four rows are computed, four wait just in time, and so on."""
+
+    async def test():
+        worker = Held(batch_size=64, enough=64)
+        lane = lane_with(worker)
+        monkeypatch.setattr(lane._pace, "wants_halves", lambda count: count >= 4)
+        put(lane, "0")
+        await settle()
+        for number in range(1, 8):
+            put(lane, str(number))
+        await asyncio.sleep(0.1)
+        assert worker.sizes == [1, 4]
+        for _ in range(5):
+            count = len(worker.batches[0][0])
+            worker.answer()
+            await settle()
+            for _ in range(count):
+                put(lane, "again")
+            await asyncio.sleep(0.1)
+            assert worker.num_sent == 2
+        assert worker.sizes == [1, 4, 4, 4, 4, 4, 4]
+
+    run(test)
+
+
+def test_halves_pay_where_the_worker_would_wait_longer_than_they_take():
+    """16 rows take 48 ms and 32 take 78, so two halves cost 18 more; preparing 32 takes 8."""
+    for gap, is_worth in ((0.005, False), (0.020, True)):
+        pace, now = Pace(1.0), 0.0
+        for _ in range(100):
+            for count, seconds in ((16, 0.048), (32, 0.078)):
+                pace.sent(count, now)
+                now += seconds
+                pace.answered(now, 0.00025 * count, seconds)
+                now += gap
+        assert pace.wants_halves(32) is is_worth
+        assert not pace.wants_halves(3)
 
 
 def test_a_client_of_many_rows_is_one_client():

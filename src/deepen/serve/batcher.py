@@ -5,8 +5,9 @@ are waited for only where they can be expected: clients that were answered just 
 answer the next batch waits until as many requests are there as were then waiting or answered, for as long as those that
 are there would take, and `batch_delay_ms` at most. A single client, and whoever comes to an idle server, never waits.
 While one batch is computed, a second one that is worth it is sent ahead, just in time to be prepared when the first one
-ends (serve/pace.py). The rows of a request are never split over two batches, so that one version of the model answers
-all of them.
+ends (serve/pace.py). Where all clients together make no more than one batch, for which the worker would have to wait,
+they make two that take turns. The rows of a request are never split over two batches, so that one version of the model
+answers all of them.
 
     queue     a bounded number of rows; who finds it full is told at once for how long (429), before the body is read
     deadline  who waited longer gets 504, and is not computed
@@ -176,7 +177,7 @@ class Lane:
             elif (seconds := self._wait(self.worker)) > 0:
                 self._timer = asyncio.get_running_loop().call_later(seconds, self.pump)
                 return
-            self._send(self.worker, self._batch(self.worker.batch_size))
+            self._send(self.worker, self._batch(min(self.worker.batch_size, self._share)))
 
     def fail_everyone(self, problem: Problem) -> None:
         """Whoever waits, for the queue or for the worker, is told the same."""
@@ -189,7 +190,7 @@ class Lane:
     def _wait(self, worker: WorkerProcess) -> float:
         """How long to wait for more rows before the next batch goes out."""
         now = asyncio.get_running_loop().time()
-        if worker.num_sent and self.num_waiting < worker.enough:
+        if worker.num_sent and self.num_waiting < min(worker.enough, self._share):
             return 1.0  # it is idle, and asks again, before that
         if worker.num_sent:
             return 0.0 if self.num_waiting >= worker.batch_size else self._pace.seconds_left(self.num_waiting, now)
@@ -197,6 +198,12 @@ class Lane:
             return 0.0
         worth = self._pace.preparing(self.num_waiting) + self._pace.computing(self.num_waiting)
         return self._answered_at + min(self.options.batch_delay_ms / 1e3, worth) - now
+
+    @property
+    def _share(self) -> int:
+        """How many of the rows that are about should go together: all, or half of them where two batches take turns."""
+        about = self.num_waiting + self.num_computing
+        return (about + 1) // 2 if self._pace.wants_halves(about) else max(1, about)
 
     def _expect(self, num_answered: int) -> None:
         """Requests are answered: so many may come again at once, and join those that are about."""
