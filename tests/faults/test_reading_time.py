@@ -48,11 +48,14 @@ def seconds_for(path: Path) -> float:
 @pytest.mark.torture
 @pytest.mark.parametrize("name", TEXTS)
 def test_twice_the_bytes_take_about_twice_the_time(name: str, tmp_path: Path) -> None:
-    took = []
-    for factor in (1, 2, 4):
-        path = tmp_path / name
-        path.write_text(TEXTS[name](factor * 500_000), "utf-8")
-        took.append(seconds_for(path))
-    floor = 0.005  # below it the clock says nothing
-    assert max(took[1], floor) <= MOST_RATIO * max(took[0], floor), took
-    assert max(took[2], floor) <= MOST_RATIO * max(took[1], floor), took
+    floor, tries = 0.005, []  # below the floor the clock says nothing
+    for _ in range(3):  # what takes the square of the time does so each time, and other work does not
+        took = []
+        for factor in (1, 2, 4):
+            path = tmp_path / name
+            path.write_text(TEXTS[name](factor * 500_000), "utf-8")
+            took.append(max(seconds_for(path), floor))
+        tries.append(took)
+        if took[1] <= MOST_RATIO * took[0] and took[2] <= MOST_RATIO * took[1]:
+            return
+    raise AssertionError(f"more than {MOST_RATIO} times as long for twice the bytes: {tries}")
