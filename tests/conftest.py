@@ -50,6 +50,7 @@ def shared_data():
         chosen = os.environ.get("DEEPEN_SHARED_DATA", "")
         folder = (Path(chosen) if chosen else ROOT.parent / "shared" / "data") / name
         if not folder.exists():
+            # real data are no part of the repository, and whoever has only a clone cannot have them
             pytest.skip(f"the data set {name} is not here; name the folder that holds it in DEEPEN_SHARED_DATA")
         return folder
 

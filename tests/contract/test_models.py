@@ -120,6 +120,7 @@ def built(name, contract, outputs=11):
 def test_every_parameter_gets_a_gradient(name, contract):
     model = built(name, contract).train()
     if num_parameters(model) > HEAVY:
+        # the deepest take minutes and gigabytes; what they are made of is tested on the shallower ones
         pytest.skip("too heavy for every run of the suite; its blocks are those of its smaller sibling")
     for module in model.modules():
         if isinstance(module, (Dropout, StochasticDepth)):
@@ -136,6 +137,7 @@ def test_every_parameter_gets_a_gradient(name, contract):
 def test_evaluation_is_deterministic_and_row_by_row(name, contract):
     model = built(name, contract).eval()
     if num_parameters(model) > HEAVY:
+        # the deepest take minutes and gigabytes; what they are made of is tested on the shallower ones
         pytest.skip("too heavy for every run of the suite; its blocks are those of its smaller sibling")
     inputs = inputs_of(contract, 5)
     with torch.no_grad():
@@ -149,6 +151,7 @@ def test_evaluation_is_deterministic_and_row_by_row(name, contract):
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_size_is_the_papers(name):
     if not is_network(name):
+        # an n-gram model has as many numbers as its text has n-grams, so no paper states how many
         pytest.skip("counts instead of learning: what it holds depends on what it has read")
     paper = getattr(module_of(name), "PAPER", {}).get(name)
     assert paper is not None, f"{name} states no size; give its paper's, or derive it beside SIZES"

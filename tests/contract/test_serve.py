@@ -51,6 +51,7 @@ def browser():
     """A real Chromium, where there is one."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not os.path.exists(CHROMIUM):
+        # .ci/run installs the browser; elsewhere the page's other tests still hold
         pytest.skip(f"there is no browser at {CHROMIUM}")
     with playwright.sync_playwright() as started:
         running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

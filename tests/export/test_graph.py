@@ -137,6 +137,7 @@ def test_a_missing_compiler_and_a_missing_exporter_have_their_sentences(monkeypa
 @pytest.mark.torture
 def test_compiled_ahead_of_time(tmp_path) -> None:
     if graph.shutil.which("g++") is None:
+        # AOTInductor compiles C++ while exporting, and nothing else here needs a compiler
         pytest.skip("needs a C++ compiler")
     content = graph.compiled_bytes(graph.traced(exported(Mean()), place="x").program, {"task": "none"}, place="x")
     (tmp_path / "x.pt2").write_bytes(content)

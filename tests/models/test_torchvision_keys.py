@@ -41,6 +41,7 @@ def test_every_stored_network_is_ours():
 def test_torchvisions_own_are_as_stored():
     theirs, reason = torchvision_models()
     if theirs is None:
+        # torchvision is no dependency; its names and shapes are stored, and the tests above compare with these
         pytest.skip(reason)
     with torch.device("meta"):
         found = {name: described(getattr(theirs, name)(weights=None)) for name in ("alexnet", "resnet18")}

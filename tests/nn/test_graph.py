@@ -139,6 +139,7 @@ def test_every_model_is_drawn_whole(name):
         shape, inputs = TableShape(5, (3, 29)), [torch.zeros(1, 5), torch.zeros(1, 2, dtype=torch.int64)]
     model = module.build(name, shape, 7)
     if num_parameters(model) > 40_000_000:
+        # the deepest take minutes and gigabytes; what they are made of is tested on the shallower ones
         pytest.skip("too heavy for every run of the suite; its blocks are those of its smaller sibling")
     graph = traced(model, inputs)
     assert sum(node.multiply_adds for node in graph.nodes) == sum(row.multiply_adds for row in layers(model, inputs))

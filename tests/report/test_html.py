@@ -87,6 +87,7 @@ def browser() -> Any:
     """A Chromium, or a skipped test that says what is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not os.path.exists(CHROMIUM):
+        # .ci/run installs the browser; elsewhere the page's text is still tested
         pytest.skip(f"no Chromium at {CHROMIUM}")
     with playwright.sync_playwright() as started:
         running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

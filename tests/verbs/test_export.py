@@ -55,6 +55,9 @@ def test_a_run_in_whole_numbers_may_be_rounded_the_other_way(run: Path, tmp_path
     with pytest.raises(RunError, match=r"--tolerance allows 0\.01"):
         export(whole, {"tolerance": 0.01}, out=tmp_path / "b.onnx")
     assert not (tmp_path / "b.onnx").exists()
+    monkeypatch.setattr(check, "_apart", real)
+    weights = compress(run, {"method": ("int8-weights",)}, out=tmp_path / "weights").folder
+    assert export(weights, out=tmp_path / "c.onnx").tolerance == 1e-4  # nothing that a layer reads is rounded
 
 
 def test_evaluating_and_exporting_tell_how_far_they_are(run: Path, tmp_path: Path) -> None:

@@ -37,8 +37,12 @@ def of_header(header: Mapping[str, Any]) -> list[Change]:
 
 
 def rounds(changes: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a network so changed rounds what its layers read, so that another order of additions may tip a number."""
-    return any(change["step"] in ("quantize", "aware") for change in changes)
+    """Whether a network so changed rounds what a layer reads, so that another order of additions may tip a number.
+
+    Whole weights alone tip nothing: they are the same numbers whoever multiplies by them.
+    """
+    layers = (layer for change in changes if change["step"] == "quantize" for layer in change["layers"].values())
+    return any(layer["input"] is not None for layer in layers)
 
 
 def apply(network: nn.Module, changes: Sequence[Mapping[str, Any]]) -> nn.Module:
