@@ -86,6 +86,8 @@ def test_a_runs_options_are_taken_as_far_as_this_training_reads_them(tmp_path):
     other = resolved("language-modeling", {"model": "lstm"}, tmp_path)
     assert other.flat["seed"] == 11
     assert "network.order" not in other.flat
+    assert other.notes == (f"--config {tmp_path}: left out, being of ngram and not of lstm: network.order 3",)
+    assert not again.notes
     with pytest.raises(OptionError, match="training ngram does not read it"):
         resolved("language-modeling", {"sequence_length": 7}, tmp_path)
     (tmp_path / "own.json").write_text(json.dumps({"model": "ngram", "sequence_length": 7}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ class _Part:
     arguments: Any
     folder: str
     timeout_seconds: float
+    environment: dict[str, str]
 
 
 @contextmanager
@@ -87,7 +89,7 @@ def group(
         yield Alone()
         return
     with tempfile.TemporaryDirectory(prefix="deepen-ranks-") as folder:
-        part = _Part(device_type, prepare, other, arguments, folder, timeout_seconds)
+        part = _Part(device_type, prepare, other, arguments, folder, timeout_seconds, dict(os.environ))
         children = _started(num, part)
         try:
             _wait_for(children, folder, join_seconds)
@@ -125,12 +127,29 @@ def _device(device_type: str, local_rank: int) -> torch.device:
     return torch.device("cuda", local_rank) if device_type == "cuda" else torch.device("cpu")
 
 
+def _context(part: _Part) -> Any:
+    """How the others start: as forks of a server that has imported what they run, once for all of them and for the
+    groups after this one; each by itself where forks are unsafe, beside CUDA and on other systems than Linux."""
+    if part.device_type != "cpu" or sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", part.other.__module__])
+    return context
+
+
 def _started(num: int, part: _Part) -> list[Any]:
-    context = multiprocessing.get_context("spawn")
+    context = _context(part)
     children = []
     for rank in range(1, num):
         process = context.Process(target=_other_rank, args=(rank, num, part), daemon=True)
-        process.start()
+        try:
+            process.start()
+        except (EOFError, ConnectionError) as error:
+            _end(children)
+            raise RunError(
+                f"rank {rank}: its server: expected to start it, but that process ended while it imported what ranks "
+                "run; did the system end it for want of memory? Begin again, or with fewer --devices."
+            ) from error
         children.append(process)
     return children
 
@@ -155,6 +174,8 @@ def _other_rank(rank: int, num: int, part: _Part) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to all; rank 0 decides for all
+    os.environ.clear()  # that of the server is as old as the server
+    os.environ.update(part.environment)
     try:
         arguments = part.prepare(part.arguments) if part.prepare else part.arguments
         Path(part.folder, f"here-{rank}").touch()

@@ -27,7 +27,8 @@ PLAIN = ReweightOptions()
 class Resolved:
     """Every option of a training, in its group.
 
-    flat  all of them by dotted name, JSON-able: what run.json holds
+    flat   all of them by dotted name, JSON-able: what run.json holds
+    notes  sentences about what a configuration says in vain
     """
 
     task: Any
@@ -38,6 +39,7 @@ class Resolved:
     flat: dict[str, Any]
     stated: frozenset[str]
     reweight: ReweightOptions = PLAIN
+    notes: tuple[str, ...] = ()
 
 
 def task_module(task: str) -> Any:
@@ -80,7 +82,7 @@ def resolved(
             of another network are passed over
     given   what the user says, under any spelling, nested or flat
     config  a JSON file of options, or a run folder whose options are taken, but for those that this training does not
-            read, such as of another network
+            read, such as of another network, which a note names
     flags   whether sentences spell options as flags
 
     Raises OptionError for unknown names, wrong values and contradictions.
@@ -91,7 +93,9 @@ def resolved(
     model = str(given.get("model") or from_config.get("model") or base.get("model") or module.Options().model)
     if "model" in from_config and "model" not in given:
         _refuse_unknown_model(model, module.CONTRACT, str(config))
+    notes: tuple[str, ...] = ()
     if is_run and model != from_config.get("model"):
+        notes = _left_out(module.CONTRACT, model, from_config, config)
         from_config = {name: value for name, value in from_config.items() if not name.startswith("network.")}
     chosen = groups(task, model)
     fields = options.fields_of(*chosen)
@@ -104,7 +108,18 @@ def resolved(
     unread = unread_of(task, options.build(module.Options, values))
     refuse_unread(unread, by_user if is_run else {**by_config, **by_user}, fields, model, flags=flags)
     _one_budget(values, by_user, by_config, by_base)
-    return _built(chosen, values, stated)
+    return dataclasses.replace(_built(chosen, values, stated), notes=notes)
+
+
+def _left_out(contract: str, model: str, run: Mapping[str, Any], config: object) -> tuple[str, ...]:
+    """A sentence on what a run says of its own network, where another one is trained; defaults say nothing."""
+    other = str(run.get("model"))
+    if other not in names.models() or contract not in names.models()[other].contracts:
+        return ()
+    known = options.fields_of(network_group(contract, other))
+    said = {name: tuple(value) if isinstance(value, list) else value for name, value in run.items() if name in known}
+    own = [f"{name} {value}" for name, value in said.items() if value != known[name].default]
+    return (f"--config {config}: left out, being of {other} and not of {model}: {', '.join(own)}",) if own else ()
 
 
 def rebuilt(task: str, flat: Mapping[str, Any]) -> Resolved:

@@ -85,6 +85,8 @@ def train(
     if folder is not None and not going_on and not follows:
         save.check_free(folder)
     _set_threads(chosen)
+    for note in chosen.notes:
+        events.message(note)
     prepared = prepared or accepted(task, data, chosen, skip_bad, events)
     chosen = budgeted(chosen, prepared) if has_budget(task, chosen) else chosen
     if follows:
