@@ -13,6 +13,7 @@ from deepen.core.errors import DataError, RunError
 from deepen.engine.options import FitOptions, OptimizerOptions
 from deepen.parallel import launch
 from deepen.parallel.ranks import Alone
+from tests.torture.kills import succeeds
 
 OPTIONS = FitOptions(epochs=2, batch_size=30, ema=0.9, optimizer=OptimizerOptions(kind="sgd", learning_rate=0.05))
 
@@ -96,9 +97,9 @@ def test_a_rank_killed_while_it_prepares_is_named():
 def test_a_rank_held_while_it_prepares_is_given_up():
     with (
         pytest.raises(
-            RunError, match=r"rank 1: expected to join within 7 seconds, but its process \(pid \d+\) has not"
+            RunError, match=r"rank 1: expected to join within 3 seconds, but its process \(pid \d+\) has not"
         ),
-        launch.group(2, "cpu", two_ranks.wait, None, prepare=two_ranks.stop_preparing, join_seconds=7),
+        launch.group(2, "cpu", two_ranks.wait, None, prepare=two_ranks.stop_preparing, join_seconds=3),
     ):
         pass
     assert not multiprocessing.active_children()
@@ -113,3 +114,23 @@ def test_a_killed_rank_ends_the_job_soon_and_is_named():
         two_ranks.wait(r, None)
     assert time.monotonic() - start < 20
     assert not multiprocessing.active_children()
+
+
+def test_a_fork_of_a_process_with_ranks_has_ranks_of_its_own():
+    """The server that ranks are forked from belongs to the parent, and cannot be waited for from here."""
+    with launch.group(2, "cpu", two_ranks.send, 7) as ranks:
+        two_ranks.send(ranks, 5)
+
+    def group():
+        with launch.group(2, "cpu", two_ranks.send, 7) as ranks:
+            assert [int(part["a"]) for part in two_ranks.send(ranks, 5)] == [5, 7]
+
+    assert succeeds(group)
+
+
+def test_ranks_have_the_environment_of_their_group(monkeypatch):
+    """Not the one in which the first group of this process began."""
+    for word in ("one", "two"):
+        monkeypatch.setenv("DEEPEN_TEST_WORD", word)
+        with launch.group(2, "cpu", two_ranks.has_word, word) as ranks:
+            two_ranks.has_word(ranks, word)

@@ -1,4 +1,4 @@
-"""What rank 1 runs in the tests: importable by name, as a spawned process needs it."""
+"""What rank 1 runs in the tests: importable by name, as another process needs it."""
 
 from __future__ import annotations
 
@@ -82,4 +82,10 @@ def send(ranks, number):
 
 
 def wait(ranks, _):
+    ranks.wait()
+
+
+def has_word(ranks, word):
+    if os.environ["DEEPEN_TEST_WORD"] != word:
+        raise DataError(f"rank {ranks.rank} lives in another environment.")
     ranks.wait()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -20,6 +18,7 @@ from deepen.nn.exits import WithExits
 from deepen.verbs.compress import compress
 from deepen.verbs.export import export
 from deepen.verbs.loaded import loaded
+from tests.torture.forks import Fork
 
 SMALL = {"epochs": 2, "threads": 1}
 
@@ -175,17 +174,17 @@ def test_changes_that_fit_no_network_are_refused(runs, tmp_path):
 
 def test_what_is_killed_leaves_nothing_half(runs, tmp_path):
     """K33: kill -9 at several moments; the folder is whole or not there, and what is left is swept by the next one."""
-    command = [sys.executable, "-m", "deepen", "compress", str(runs / "pictures"), "--method", "int8-weights"]
+    command = ["compress", str(runs / "pictures"), "--method", "int8-weights"]
     waits = (None, 0.02)
     for number, wait in enumerate(waits):
         out = tmp_path / f"new{number}"
-        process = subprocess.Popen([*command, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = Fork([*command, "--out", str(out)])
         if wait is not None:
             while process.poll() is None and not any(each.startswith(".deepen-") for each in os.listdir(tmp_path)):
                 time.sleep(0.005)
             time.sleep(wait)
             process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
         assert not out.exists() or loaded(out).header["status"] == "done"
     compress(runs / "pictures", {"method": "int8-weights"}, out=tmp_path / "last")
     assert sorted(each for each in os.listdir(tmp_path) if each.startswith(".deepen-")) == []
@@ -193,7 +192,6 @@ def test_what_is_killed_leaves_nothing_half(runs, tmp_path):
 
 
 def test_the_command_line_prints_the_same(runs, tmp_path):
-    command = [sys.executable, "-m", "deepen", "compress", str(runs / "numbers"), "--method", "int8", "--json"]
-    done = subprocess.run([*command, "--out", str(tmp_path / "a")], capture_output=True, text=True, check=True)
-    said = json.loads(done.stdout)
+    process = Fork(["compress", str(runs / "numbers"), "--method", "int8", "--json", "--out", str(tmp_path / "a")])
+    said = json.loads(process.communicate()[0])
     assert [stage["name"] for stage in said["stages"]] == ["before", "int8"] and said["folder"] == str(tmp_path / "a")

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
 
+from deepen.cli.main import main
 from deepen.core.errors import OptionError, RunError
 from deepen.prepare.answers import ClassAnswer, ClassProbability, NumberAnswer
 from deepen.prepare.image import encode_png
@@ -160,10 +161,9 @@ def test_the_command_says_where_and_ends_with_0(table_run):
     assert not [each for each in workers if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_a_folder_that_is_no_run_is_said_in_a_sentence(tmp_path):
-    words = [sys.executable, "-m", "deepen", "serve", str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "there is no run.json in it" in done.stderr
+def test_a_folder_that_is_no_run_is_said_in_a_sentence(tmp_path, capsys):
+    assert main(["serve", str(tmp_path)]) == 2
+    assert "there is no run.json in it" in capsys.readouterr().err
 
 
 def test_costly_pictures_are_refused_without_being_decoded(run):

@@ -37,8 +37,8 @@ from deepen.verbs.search_space import dimension
 from deepen.verbs.train import train
 from deepen.verbs.tune import tune
 from deepen.verbs.tuning_study import ATTEMPTS, Ledger, TrialRecord, drawn, opened, without_password
+from tests.torture.forks import Fork
 
-ROOT = Path(__file__).resolve().parents[2]
 TASK = "tabular-regression"
 QUICK = {"model": "mlp", "epochs": 3, "threads": 1}
 FIELDS = fields_of(*groups(TASK, "mlp"))
@@ -356,18 +356,16 @@ def test_faults_of_the_user(tmp_path: Path) -> None:
         tune(TASK, "tiny", {**QUICK, "optimizer.kind": "sgd", "optimizer.lr": 1e30}, trials=1, out=tmp_path / "c")
 
 
-COMMAND = [sys.executable, "-m", "deepen", "tune", TASK, "tiny", "--model", "mlp", "--threads", "1", "--json"]
+COMMAND = ["tune", TASK, "tiny", "--model", "mlp", "--threads", "1", "--json"]
 SEARCH = ["--search", "optimizer.lr=1e-3..1e-1:log", "--search", "network.dropout=0..0.4", "--pruner", "none"]
 
 
-def started(out: Path, *, trials: int, epochs: int) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+def started(out: Path, *, trials: int, epochs: int) -> Fork:
     budget = ["--trials", str(trials), "--epochs", str(epochs), "--checkpoint-every", "1ms"]
-    command = [*COMMAND, *SEARCH, *budget, "--out", str(out)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Fork([*COMMAND, *SEARCH, *budget, "--out", str(out)])
 
 
-def wait_for(there: Any, process: subprocess.Popen[str]) -> None:
+def wait_for(there: Any, process: Fork) -> None:
     deadline = time.monotonic() + 120
     while not there():
         assert process.poll() is None, process.communicate()
@@ -479,7 +477,7 @@ def test_a_study_whose_workers_are_killed_at_random_ends_as_one_left_alone(tmp_p
     while True:
         process = started(tmp_path / "s", trials=6, epochs=6)
         try:
-            process.communicate(timeout=float(draws.uniform(4, 12)))
+            process.communicate(timeout=float(draws.uniform(1, 5)))
             break
         except subprocess.TimeoutExpired:
             process.kill()

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from deepen.core.errors import OptionError
 from deepen.nn.character_cnn import CharacterCNN
 from deepen.nn.crf import LinearChainCRF
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start
 from deepen.nn.shapes import Paper, TextShape
 
@@ -80,12 +80,7 @@ class Options:
     crf: bool = field(default=False, metadata={"help": "score the tags of a sentence together (CRF)"})
     dropout: float = field(
         default=0.5,
-        metadata={
-            "help": "fraction of characters' vectors, of the inputs and of each hidden layer that is dropped",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.7",
-        },
+        metadata=dropped("characters' vectors, of the inputs and of each hidden layer", search="0..0.7"),
     )
 
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepen.nn.attention_record import record
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start_linears
 from deepen.nn.shapes import Paper, TextShape
 from deepen.ops.attend import masked_softmax
@@ -78,12 +78,7 @@ class Options:
     )
     dropout: float = field(
         default=0.2,
-        metadata={
-            "help": "fraction of the inputs of every hidden layer that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("the inputs of every hidden layer"),
     )
     intra_attention: bool = field(
         default=False, metadata={"help": "each word with what its own text says of it, by attention"}

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start_convolutions
 from deepen.nn.shapes import ImageShape, Paper, require_side
 from deepen.nn.staged import State, grid_means, through
@@ -82,12 +82,7 @@ class Options:
 
     dropout: float = field(
         default=0.0,
-        metadata={
-            "help": "fraction of what each layer adds that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("what each layer adds"),
     )
     memory_efficient: bool = field(
         default=False,

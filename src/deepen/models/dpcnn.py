@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import he_normal_
 from deepen.nn.shapes import Paper, TextShape
 from deepen.nn.staged import State, through
@@ -74,21 +74,11 @@ class Options:
     )
     dropout: float = field(
         default=0.5,
-        metadata={
-            "help": "fraction of the last maps that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.7",
-        },
+        metadata=dropped("the last maps", search="0..0.7"),
     )
     embedding_dropout: float = field(
         default=0.2,
-        metadata={
-            "help": "fraction of the word vectors that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("the word vectors"),
     )
 
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.shapes import Paper, TextShape
 
 CONTRACTS = ("text classifier",)
@@ -85,12 +85,7 @@ class Options:
     )
     dropout: float = field(
         default=0.3,
-        metadata={
-            "help": "fraction of the mean vector that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("the mean vector"),
     )
 
 

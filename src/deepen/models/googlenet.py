@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start_convolutions, start_linears
 from deepen.nn.shapes import ImageShape, Paper, require_side
 from deepen.ops.auxiliary import Auxiliary
@@ -89,12 +89,7 @@ class Options:
     )
     dropout: float = field(
         default=0.2,
-        metadata={
-            "help": "fraction of the averaged features that is dropped in training; the paper's is 0.4",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("the averaged features", "; the paper's is 0.4"),
     )
     auxiliary_dropout: float = field(
         default=0.7,

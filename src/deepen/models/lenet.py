@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start_convolutions, start_linears
 from deepen.nn.shapes import ImageShape, Paper, require_side
 
@@ -66,12 +66,7 @@ class Options:
     )
     dropout: float = field(
         default=0.0,
-        metadata={
-            "help": "fraction of each hidden linear layer that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("each hidden linear layer"),
     )
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepen.nn.attention_record import record
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start
 from deepen.nn.pooling import masked_max, masked_mean
 from deepen.nn.recurrent import Recurrent
@@ -77,12 +77,7 @@ class Options:
     cell: Literal["lstm", "gru", "rnn"] = field(default="lstm", metadata={"help": "the recurrent cell"})
     dropout: float = field(
         default=0.5,
-        metadata={
-            "help": "fraction of the inputs of every layer that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("the inputs of every layer"),
     )
     same_words: bool = field(
         default=True, metadata={"help": "tell the network which words stand in both texts; off: the paper's network"}

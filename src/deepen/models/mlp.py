@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.core.errors import OptionError
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.experts import BALANCE, BALANCING, GATE, TOP, Balancing, Experts, Gate
 from deepen.nn.init import start, start_linears
 from deepen.nn.shapes import ImageShape, Paper, TableShape
@@ -71,12 +71,7 @@ class Options:
     )
     dropout: float = field(
         default=0.1,
-        metadata={
-            "help": "fraction of each hidden layer that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("each hidden layer"),
     )
     embedding: int = field(
         default=16,

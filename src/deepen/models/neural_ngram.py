@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.shapes import Paper, TextShape
 
 CONTRACTS = ("language model",)
@@ -69,12 +69,7 @@ class Options:
     direct: bool = field(default=False, metadata={"help": "direct connections past the hidden layer"})
     dropout: float = field(
         default=0.1,
-        metadata={
-            "help": "fraction of the vectors and of the hidden layer that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("the vectors and of the hidden layer"),
     )
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start_convolutions
 from deepen.nn.shapes import ImageShape, Paper, require_side
 
@@ -87,12 +87,7 @@ class Options:
 
     dropout: float = field(
         default=0.5,
-        metadata={
-            "help": "fraction of the pooled maps that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("the pooled maps"),
     )
 
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.nn.attention_record import record
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start
 from deepen.nn.pooling import masked_max, masked_mean
 from deepen.nn.recurrent import Recurrent
@@ -88,12 +88,7 @@ class Options:
     )
     dropout: float = field(
         default=0.5,
-        metadata={
-            "help": "fraction of word vectors, of what goes between layers and of the pooled vector that is dropped",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.7",
-        },
+        metadata=dropped("word vectors, of what goes between layers and of the pooled vector", search="0..0.7"),
     )
 
 

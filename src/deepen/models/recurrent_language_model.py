@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from deepen.nn.dropout import Dropout, row_uniform
+from deepen.nn.dropout import Dropout, dropped, row_uniform
 from deepen.nn.recurrent import Recurrent, VariationalDropout
 from deepen.nn.recurrent_cells import Kind
 from deepen.nn.shapes import Paper, TextShape
@@ -94,12 +94,7 @@ class Options:
     )
     dropout: float = field(
         default=0.3,
-        metadata={
-            "help": "fraction of inputs, of what goes between layers and of the last layer that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.6",
-        },
+        metadata=dropped("inputs, of what goes between layers and of the last layer", search="0..0.6"),
     )
     variational: bool = field(
         default=False, metadata={"help": "drop the same numbers at all places of a row (Gal and Ghahramani)"}

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from deepen.nn.character_cnn import CharacterCNN
 from deepen.nn.crf import LinearChainCRF
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start
 from deepen.nn.recurrent import Recurrent
 from deepen.nn.shapes import Paper, TextShape
@@ -93,12 +93,7 @@ class Options:
     )
     dropout: float = field(
         default=0.5,
-        metadata={
-            "help": "fraction of characters' vectors, of the LSTM's inputs and of its outputs that is dropped",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.7",
-        },
+        metadata=dropped("characters' vectors, of the LSTM's inputs and of its outputs", search="0..0.7"),
     )
 
 

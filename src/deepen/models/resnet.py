@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen.nn.dropout import Dropout, StochasticDepth
+from deepen.nn.dropout import Dropout, StochasticDepth, dropped
 from deepen.nn.init import silence, start_convolutions
 from deepen.nn.shapes import ImageShape, Paper, require_side
 from deepen.nn.staged import State, grid_means, through
@@ -95,12 +95,7 @@ class Options:
     )
     dropout: float = field(
         default=0.0,
-        metadata={
-            "help": "fraction of the averaged features that is dropped in training, before the last layer",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("the averaged features", ", before the last layer"),
     )
     stochastic_depth: float = field(
         default=0.0,

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepen.core.errors import OptionError
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.members import MemberLinear
 from deepen.nn.shapes import Paper, TableShape
 
@@ -77,9 +77,7 @@ class Options:
         default=None,
         metadata={"help": "piecewise-linear codes of each number; none given means 8 to 64, by rows", "least": 0},
     )
-    dropout: float = field(
-        default=0.1, metadata={"help": "of hidden units while training", "least": 0.0, "below": 1.0, "search": "0..0.5"}
-    )
+    dropout: float = field(default=0.1, metadata=dropped("hidden units"))
 
 
 def build(name: str, inputs: TableShape, outputs: int, options: Options | None = None) -> nn.Module:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start_linears
 from deepen.nn.shapes import Paper, TableShape
 from deepen.nn.staged import State, through
@@ -57,11 +57,11 @@ class Options:
 
     dropout: float = field(
         default=0.2,
-        metadata={"help": "of a block's hidden units while training", "least": 0.0, "below": 1.0, "search": "0..0.5"},
+        metadata=dropped("a block's hidden units"),
     )
     residual_dropout: float = field(
         default=0.0,
-        metadata={"help": "of what a block adds while training", "least": 0.0, "below": 1.0, "search": "0..0.3"},
+        metadata=dropped("what a block adds", search="0..0.3"),
     )
     embedding: int = field(
         default=16,

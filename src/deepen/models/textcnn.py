@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepen.core.errors import OptionError
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.shapes import Paper, TextShape
 
 CONTRACTS = ("text classifier",)
@@ -78,21 +78,11 @@ class Options:
     )
     dropout: float = field(
         default=0.5,
-        metadata={
-            "help": "fraction of the filters' answers that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.7",
-        },
+        metadata=dropped("the filters' answers", search="0..0.7"),
     )
     embedding_dropout: float = field(
         default=0.0,
-        metadata={
-            "help": "fraction of the word vectors that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("the word vectors"),
     )
 
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.experts import BALANCE, BALANCING, GATE, TOP, Balancing, Experts, Gate
 from deepen.nn.init import start
 from deepen.nn.pooling import masked_max, masked_mean
@@ -90,12 +90,7 @@ class Options:
     )
     dropout: float = field(
         default=0.3,
-        metadata={
-            "help": "fraction of word vectors, attention, hidden and pooled values that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("word vectors, attention, hidden and pooled values"),
     )
     experts: int = field(
         default=0,

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.core.errors import OptionError, ShapeError
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.position import LearnedPositions, Rotary, SinusoidalPositions
 from deepen.nn.shapes import Paper, TextShape
 from deepen.nn.transformer import EncoderBlock
@@ -90,12 +90,7 @@ class Options:
     )
     dropout: float = field(
         default=0.2,
-        metadata={
-            "help": "fraction of inputs, attention weights and branches that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("inputs, attention weights and branches"),
     )
 
 

@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start
 from deepen.nn.pooling import masked_mean
 from deepen.nn.position import LearnedPositions, SinusoidalPositions, within
@@ -89,12 +89,7 @@ class Options:
     )
     dropout: float = field(
         default=0.2,
-        metadata={
-            "help": "fraction of word vectors, attention, hidden and pooled values that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("word vectors, attention, hidden and pooled values"),
     )
     same_words: bool = field(
         default=True, metadata={"help": "tell the network which words stand in both texts; off: the paper's input"}

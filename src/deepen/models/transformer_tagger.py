@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from deepen.core.errors import OptionError
 from deepen.nn.character_cnn import CharacterCNN
 from deepen.nn.crf import LinearChainCRF
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start
 from deepen.nn.position import Rotary
 from deepen.nn.shapes import Paper, TextShape
@@ -85,12 +85,7 @@ class Options:
     crf: bool = field(default=False, metadata={"help": "score the tags of a sentence together (CRF)"})
     dropout: float = field(
         default=0.3,
-        metadata={
-            "help": "fraction of characters' vectors, of the inputs, inside of the blocks and before the scores",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("characters' vectors, of the inputs, inside of the blocks and before the scores"),
     )
 
 

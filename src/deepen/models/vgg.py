@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, dropped
 from deepen.nn.init import start_linears
 from deepen.nn.shapes import ImageShape, Paper, require_side
 from deepen.nn.staged import State, grid_means, through
@@ -89,12 +89,7 @@ class Options:
 
     dropout: float = field(
         default=0.5,
-        metadata={
-            "help": "fraction of each hidden linear layer that is dropped in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.5",
-        },
+        metadata=dropped("each hidden linear layer"),
     )
 
 

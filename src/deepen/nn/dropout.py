@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,12 @@ _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit number
 _FIRST = -4658895280553007687  # 0xBF58476D1CE4E5B9, SplitMix64
 _SECOND = -7723592293110705685  # 0x94D049BB133111EB, SplitMix64
 _LAYER = 0x3C6EF372FE94F82A  # any odd-looking constant: it only has to keep layers apart
+
+
+def dropped(what: str, more: str = "", *, search: str = "0..0.5") -> dict[str, Any]:
+    """What an option says of itself that is a fraction of `what` to drop; `search` is where `tune` looks."""
+    help = f"fraction of {what} that is dropped in training{more}"
+    return {"help": help, "least": 0.0, "below": 1.0, "search": search}
 
 
 class _Rows:

@@ -127,11 +127,17 @@ def _device(device_type: str, local_rank: int) -> torch.device:
     return torch.device("cuda", local_rank) if device_type == "cuda" else torch.device("cpu")
 
 
+_server_of: int | None = None  # the process that has a server to fork ranks from
+
+
 def _context(part: _Part) -> Any:
     """How the others start: as forks of a server that has imported what they run, once for all of them and for the
-    groups after this one; each by itself where forks are unsafe, beside CUDA and on other systems than Linux."""
-    if part.device_type != "cpu" or sys.platform != "linux":
+    groups after this one. Each by itself where forks are unsafe, beside CUDA and on other systems than Linux, and in a
+    fork of the process that the server belongs to."""
+    global _server_of
+    if part.device_type != "cpu" or sys.platform != "linux" or _server_of not in (None, os.getpid()):
         return multiprocessing.get_context("spawn")
+    _server_of = os.getpid()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", part.other.__module__])
     return context
