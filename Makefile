@@ -23,8 +23,9 @@ demo: $(VENV)/demo.stamp
 	$(VENV)/bin/deepen predict $(RUN) examples/digits
 	@echo "The run, with its report, is in $(RUN)"
 
+# The compiled modules are kept, also where the environment says otherwise: the tests start many processes.
 test: lint
-	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .
