@@ -46,7 +46,17 @@ class Command:
 
 COMMANDS = (
     Command("fashion", "image-classification", "fashion_mnist", ("--time", "10m"), "accuracy", aim=0.945),
+    Command(
+        "fashion-hour",
+        "image-classification",
+        "fashion_mnist",
+        ("--time", "60m", "--precision", "bf16"),
+        "accuracy",
+        aim=0.945,
+        optional=True,
+    ),
     Command("mnist", "image-classification", "mnist", ("--time", "10m"), "accuracy", aim=0.994),
+    Command("mnist-cnn", "image-classification", "mnist", ("--model", "cnn"), "accuracy", aim=0.994, optional=True),
     Command("cifar10", "image-classification", "cifar10", ("--time", "10m"), "accuracy", aim=0.7, optional=True),
     Command("digits", "image-classification", "digits", (), "accuracy", aim=0.98),
     Command(

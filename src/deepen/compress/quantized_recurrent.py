@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from deepen.compress.quantized_layers import WholeLinear
 from deepen.nn.recurrent import are_few
 from deepen.nn.recurrent_cells import State
+from deepen.nn.sketch import sketched
 
 H_GRID = [1 / 127, 128, 0, 255]
 
@@ -99,7 +100,7 @@ class WholeRecurrent(nn.Module):
 def _as_linear(layer: nn.RNNBase, which: str) -> nn.Linear:
     """One of a layer's two maps, its tensors shared."""
     weight, bias = (getattr(layer, f"{name}_{which}_l0") for name in ("weight", "bias"))
-    with torch.device("meta"):
+    with sketched():
         found = nn.Linear(weight.shape[1], weight.shape[0])
     found.weight, found.bias = weight, bias
     return found

@@ -26,6 +26,7 @@ from deepen.engine.pretraining import pretrained, pretrained_names, stack_of
 from deepen.engine.signals import Interrupted, listening
 from deepen.engine.task import FittingItself, Task
 from deepen.engine.training import Training
+from deepen.nn.sketch import sketched
 from deepen.parallel.ranks import Alone, Ranks
 from deepen.prepare.encoded import Encoded
 
@@ -143,7 +144,7 @@ def _pretrained(
 ) -> tuple[Start, list[dict[str, Any]]]:
     """Where training starts after pretraining, and its course; of a run that goes on the names alone."""
     if going_on:
-        with torch.device("meta"):
+        with sketched():
             network = task.build()
         return Start({}, pretrained_names(network, stack_of(network, options))), []
     try:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from deepen.core import rng
 from deepen.core.errors import OptionError
+from deepen.engine.optim_eager import eager
 from deepen.engine.options import FitOptions
 from deepen.nn.boltzmann import RestrictedBoltzmann, Visible
 from deepen.nn.dropout import drawing_for
@@ -99,7 +100,7 @@ class _Autoencoder:
         )
         _start_weights(self._net)
         _start_visible(self._net.visible_bias, scaling)
-        self._optimizer = torch.optim.AdamW(
+        self._optimizer = eager(torch.optim.AdamW)(
             _groups(self._net, options.pretrain_weight_decay or 0.0),
             lr=options.pretrain_learning_rate or AUTOENCODER_RATE,
         )
@@ -139,7 +140,7 @@ class _Boltzmann:
         self._machine = machine.to(layer.weight.device)
         _start_visible(self._machine.visible_bias, scaling)
         decay = options.pretrain_weight_decay
-        self._optimizer = torch.optim.SGD(
+        self._optimizer = eager(torch.optim.SGD)(
             _groups(self._machine, BOLTZMANN_DECAY if decay is None else decay),
             lr=options.pretrain_learning_rate or BOLTZMANN_RATES[machine.visible, machine.hidden],
         )

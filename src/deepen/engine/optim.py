@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.core.errors import OptionError
+from deepen.engine.optim_eager import eager
 from deepen.engine.optim_kinds import FULL_BATCH, filled
 from deepen.engine.optim_lars import Lars
 from deepen.engine.optim_newton import MOST_PARAMETERS, Newton, Objective
@@ -27,29 +28,29 @@ def build(options: OptimizerOptions, model: nn.Module) -> torch.optim.Optimizer:
     match o.kind:
         case "sgd":
             nesterov = bool(o.nesterov) and momentum > 0
-            return torch.optim.SGD(found, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)
+            return eager(torch.optim.SGD)(found, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)
         case "gradient-descent":
-            return torch.optim.SGD(found, lr=rate, fused=True)
+            return eager(torch.optim.SGD)(found, lr=rate, fused=True)
         case "adagrad":
             is_on_cpu = all(p.device.type == "cpu" for p in model.parameters())  # CUDA has no fused one everywhere
             fast = {"fused": True} if is_on_cpu else {"foreach": True}
-            return torch.optim.Adagrad(found, lr=rate, eps=epsilon, **fast)
+            return eager(torch.optim.Adagrad)(found, lr=rate, eps=epsilon, **fast)
         case "rmsprop":
             centered = bool(o.centered)
-            return torch.optim.RMSprop(
+            return eager(torch.optim.RMSprop)(
                 found, lr=rate, alpha=rho, eps=epsilon, momentum=momentum, centered=centered, foreach=True
             )
         case "adadelta":
-            return torch.optim.Adadelta(found, lr=rate, rho=rho, eps=epsilon, foreach=True)
+            return eager(torch.optim.Adadelta)(found, lr=rate, rho=rho, eps=epsilon, foreach=True)
         case "yogi":
-            return Yogi(found, lr=rate, betas=betas, eps=epsilon)
+            return eager(Yogi)(found, lr=rate, betas=betas, eps=epsilon)
         case "lars":
-            return Lars(found, lr=rate, momentum=momentum, trust=o.trust or 0.0)
+            return eager(Lars)(found, lr=rate, momentum=momentum, trust=o.trust or 0.0)
         case "newton":
-            return Newton(found, lr=rate, damping=o.damping or 0.0, iterations=o.iterations or 1)
+            return eager(Newton)(found, lr=rate, damping=o.damping or 0.0, iterations=o.iterations or 1)
         case _:
             kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[o.kind]
-            return kind(found, lr=rate, betas=betas, eps=epsilon, fused=True)
+            return eager(kind)(found, lr=rate, betas=betas, eps=epsilon, fused=True)
 
 
 def adapted(options: FitOptions, num_rows: int) -> FitOptions:

@@ -44,6 +44,7 @@ from deepen.nn.next_token import State
 from deepen.nn.output_layers import OutputOptions
 from deepen.nn.shapes import TextShape
 from deepen.nn.shortlist_tail import rare_pairs
+from deepen.nn.sketch import sketched
 from deepen.ops.decoding_options import DecodingOptions
 from deepen.ops.losses import Loss
 from deepen.prepare import corpus, corpus_batches, language_rows
@@ -399,7 +400,7 @@ class Task:
     @cached_property
     def _sketch(self) -> nn.Module:
         """The network without memory, to ask it what it is like."""
-        with torch.device("meta"):
+        with sketched():
             order = self.options.ngram_features or ("pairs" in self.state)
             return featured(self._network(), len(self.counts), int(order))
 

@@ -18,6 +18,7 @@ from deepen.engine.fit import choose_device
 from deepen.engine.task import Task
 from deepen.engine.training import place
 from deepen.nn.sized import size_like
+from deepen.nn.sketch import sketched
 from deepen.verbs.options import Resolved, rebuilt, task_module
 
 
@@ -80,7 +81,7 @@ def _changed(task: Task, folder: Path, header: Mapping[str, Any]) -> Task:
 def _shapes(task: Task, folder: Path, weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """The network's tensors without memory: a header that asks for a giant must be refused before it gets it."""
     try:
-        with torch.device("meta"):
+        with sketched():
             network = task.build()
             size_like(network, weights)
             return network.state_dict()

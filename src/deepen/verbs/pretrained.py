@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from deepen.bundle import checkpoint, header
 from deepen.core import names
 from deepen.core.errors import DataError, OptionError, RunError
@@ -17,6 +15,7 @@ from deepen.core.faults import Fault, refuse
 from deepen.core.figures import Curves, Figure
 from deepen.core.units import plural
 from deepen.data import read as reading
+from deepen.nn.sketch import sketched
 from deepen.nn.stack import Stacked
 from deepen.prepare.encoded import Encoded
 from deepen.prepare.image_guard import guarded
@@ -96,7 +95,7 @@ def unlabelled(
 
 def require_stack(task: str, chosen: Resolved, prepared: Prepared) -> None:
     """Raises OptionError, naming those that have one, if the network has no stack of layers to pretrain."""
-    with torch.device("meta"):
+    with sketched():
         network = prepared.task.build()
     if isinstance(network, Stacked) and network.stack().layers:
         return

@@ -26,6 +26,7 @@ from deepen.core import files
 from deepen.core.errors import RunError
 from deepen.engine.parameter_groups import Start, names_to_freeze
 from deepen.engine.task import Beginning, Task
+from deepen.nn.sketch import sketched
 from deepen.verbs.options import Resolved
 from deepen.verbs.starting_rows import by_rows, rows_of
 
@@ -82,7 +83,7 @@ def starting_weights(
     begins = isinstance(task, Beginning)
     if options.weights is None and not options.freeze and not begins:
         return StartingWeights()
-    with torch.device("meta"):
+    with sketched():
         network = task.build()
     found = StartingWeights()
     if record and folder and checkpoint.has_checkpoint(folder):
