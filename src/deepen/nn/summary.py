@@ -28,14 +28,23 @@ class Layer:
 
 
 def operation_counter() -> FlopCounterMode:
-    """PyTorch's counter of operations, two for a multiplication and its addition, which also knows the recurrent layers
-    of oneDNN."""
-    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_rnn_layer: _of_recurrent})
+    """PyTorch's counter of operations, two for a multiplication and its addition, which also knows what it leaves out
+    on CPUs: the recurrent layers of oneDNN, and attention in one operation."""
+    more = {
+        torch.ops.aten.mkldnn_rnn_layer: _of_recurrent,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _of_attention,
+    }
+    return FlopCounterMode(display=False, custom_mapping=more)
 
 
 def _of_recurrent(x: torch.Size, w: torch.Size, u: torch.Size, *rest: Any, **shapes: Any) -> int:
     """From shapes: x [T, B, I], weights [G H, I] and [G H, H]."""
     return 2 * x[0] * x[1] * (w.numel() + u.numel())
+
+
+def _of_attention(query: torch.Size, key: torch.Size, value: torch.Size, *rest: Any, **shapes: Any) -> int:
+    """From shapes: query [B, H, T, D], key [B, H, S, D], value [B, H, S, E]."""
+    return 2 * query.numel() * key[2] + 2 * query[:3].numel() * value[2] * value[3]
 
 
 def num_parameters(model: nn.Module) -> int:

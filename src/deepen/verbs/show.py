@@ -15,6 +15,7 @@ from deepen.core.errors import OptionError
 from deepen.engine.task import Sampled
 from deepen.nn.contracts import CONTRACTS, Contract
 from deepen.nn.graph import traced
+from deepen.nn.sketch import sketched
 from deepen.nn.summary import Layer, layers, num_parameters
 from deepen.report import graph as pictures
 from deepen.verbs.loaded import loaded
@@ -58,10 +59,19 @@ def _model(
     if contract is None or getattr(module, "COUNTED", False):
         raise OptionError(f"{named.name}: what it holds depends on what it has read; name a run of it.")
     shape = _shape(contract, input_shape, paper)
-    model, inputs = module.build(named.name, shape, num_outputs), contract.sample(shape)
-    said = _described(model, inputs, num_outputs)
-    drawn = _drawn(model, inputs, contract.names, graph, named.name, named.summary)
-    return {"name": named.name, "summary": named.summary, **said, **drawn}
+    inputs = contract.sample(shape)
+
+    def shown(model: torch.nn.Module, inputs: list[Tensor]) -> dict[str, Any]:
+        said = _described(model, inputs, num_outputs)
+        drawn = _drawn(model, inputs, contract.names, graph, named.name, named.summary)
+        return {"name": named.name, "summary": named.summary, **said, **drawn}
+
+    with sketched():
+        sketch = module.build(named.name, shape, num_outputs)
+    try:
+        return shown(sketch, [tensor.to("meta") for tensor in inputs])
+    except RuntimeError:  # a network that goes by its numbers, such as a tree that leads rows to its leaves, needs some
+        return shown(module.build(named.name, shape, num_outputs), inputs)
 
 
 def _run(folder: Path, graph: str | Path | None) -> dict[str, Any]:
