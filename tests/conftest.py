@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -33,13 +34,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Looks for no garbage among the tests and modules: there is none, and there are so many that it takes seconds."""
+    """Looks for no garbage among the tests and modules: there is none, and there are so many that it takes seconds.
+
+    What `compress` compares by their milliseconds is measured for a shorter time than for users, who want them sure.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
         gc.enable()
+        if (measures := sys.modules.get("deepen.compress.measures")) is not None:
+            vars(measures)["SECONDS"] = 0.03
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -91,8 +91,9 @@ def multiply_adds_of(network: nn.Module, call: Callable[[nn.Module], Any]) -> tu
     return counter.get_total_flops() // 2, by_name
 
 
-def milliseconds(network: nn.Module, *calls: Callable[[nn.Module], Any], seconds: float = SECONDS) -> float:
+def milliseconds(network: nn.Module, *calls: Callable[[nn.Module], Any], seconds: float | None = None) -> float:
     """Of a pass: the median of as many as fit into this time, after two that do not count; of several their mean."""
+    seconds = SECONDS if seconds is None else seconds
     taken: list[list[float]] = [[] for _ in calls]
     with torch.inference_mode():
         for _ in range(2):
