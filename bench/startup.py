@@ -1,6 +1,6 @@
 """How long commands take that do almost nothing: `deepen --help` and `deepen list`, which import no PyTorch.
 
-python -m bench.startup --verbs      five updates of tiny trainings and what follows them, too, beside `import torch`
+python -m bench.startup --verbs    five updates of tiny trainings and what follows them too, beside `import torch`
 """
 
 from __future__ import annotations
