@@ -24,6 +24,7 @@ from bench.places import ROOT, data_set
 from bench.rounds import say_machine, table
 from deepen.bundle.header import RUN_FILE
 from deepen.core import names
+from deepen.core.errors import TrainingError
 from deepen.engine.training import Training
 from deepen.nn.summary import num_parameters
 from deepen.parallel.ranks import Alone
@@ -57,7 +58,10 @@ def main() -> None:
     known = [name for name, named in names.models().items() if CONTRACT in named.contracts]
     rows = []
     for name in known if arguments.models is None else arguments.models:
-        rows.append([name, *measured(name, data, arguments.seconds, arguments.precision)])
+        try:
+            rows.append([name, *measured(name, data, arguments.seconds, arguments.precision)])
+        except TrainingError as error:
+            rows.append([name, "", "", "", f"failed: {error}"])
         print(*rows[-1], file=sys.stderr, flush=True)
     if rows:
         print(table(["network", "parameters", "batch", "updates timed", "seconds per epoch"], rows))

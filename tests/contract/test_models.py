@@ -12,6 +12,7 @@ import torch
 from deepen.core import names
 from deepen.nn.contracts import CONTRACTS
 from deepen.nn.dropout import Dropout, StochasticDepth
+from deepen.nn.extra_loss import collecting
 from deepen.nn.shapes import ImageShape, TableShape, TextShape
 from deepen.nn.sketch import sketched
 from deepen.nn.summary import layers, num_parameters
@@ -138,6 +139,30 @@ def test_every_parameter_gets_a_gradient(name, contract):
         model.crf.loss(model(*inputs), torch.zeros_like(inputs[0]), inputs[1]).sum().backward()
     without = [key for key, p in model.named_parameters() if p.grad is None]
     assert not without
+
+
+@pytest.mark.parametrize(("name", "contract"), cases())
+def test_bfloat16_gives_what_float32_does_roughly_and_stays_finite(name, contract):
+    """Also where inputs are far out, so that gates and probabilities are firm: 1 - 1e-6 is 1 in bfloat16."""
+    require_light(name, contract)
+    model = built(name, contract).train()
+    for module in model.modules():
+        if isinstance(module, (Dropout, StochasticDepth)):
+            module.p = 0.0
+    plain = inputs_of(contract, 3)
+    far = [part * 50 if part.is_floating_point() else part for part in plain]
+    with torch.no_grad():
+        torch.manual_seed(0)  # some draw noise while they learn
+        wanted = outputs_of(model, plain)
+    for inputs in (plain, far):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", dtype=torch.bfloat16), collecting() as losses:
+            found = outputs_of(model, inputs)
+        (found.float().square().mean() + sum(loss.sum() for loss in losses)).backward()
+        assert found.isfinite().all()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+        if inputs is plain:
+            assert (found.float() - wanted).square().mean() < 0.05 * wanted.square().mean() + 1e-4
 
 
 @pytest.mark.parametrize(("name", "contract"), cases())

@@ -116,7 +116,7 @@ class FastText(nn.Module):
         count = mask.sum(1)
         if self.ngrams is not None and ids.shape[1] > 1:
             numbers, inside = ngram_buckets(ids, mask, self.num_ngrams, self.ngrams.num_embeddings)
-            weights = inside.to(total.dtype)
+            weights = inside.to(self.ngrams.weight.dtype)  # which autocast leaves alone, as it does not `total`
             total = total + F.embedding_bag(numbers, self.ngrams.weight, mode="sum", per_sample_weights=weights)
             count = count + inside.sum(1)
         return self.linear(self.dropout(total / count.clamp(min=1)[:, None]))

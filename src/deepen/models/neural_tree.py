@@ -187,8 +187,8 @@ class Tree(nn.Module):
 
     def path_probabilities(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of coming to each node and to each leaf: [B, nodes] and [B, leaves]."""
-        right = torch.sigmoid(self.nodes(x))
-        reached = x.new_ones(x.shape[0], 1)
+        right = torch.sigmoid(self.nodes(x).float())  # in float32 also under autocast: 1 - p of a firm node is small
+        reached = right.new_ones(x.shape[0], 1)
         nodes = []
         for level in range(self.depth):
             nodes.append(reached)
@@ -201,9 +201,9 @@ class Tree(nn.Module):
     def _soft(self, x: Tensor) -> Tensor:
         _, reached = self.path_probabilities(x)
         if isinstance(self.leaves, Leaves):
-            mixed = reached @ self.leaves.logits.softmax(1)
+            mixed = (reached @ self.leaves.logits.softmax(1)).float()
         else:
-            mixed = (reached[:, :, None] * self.leaves(x).softmax(2)).sum(1)
+            mixed = (reached[:, :, None] * self.leaves(x).float().softmax(2)).sum(1)
         return mixed.clamp(min=LEAST).log()
 
     def _asked(self, x: Tensor, node: Tensor) -> Tensor:
