@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 from pathlib import Path
@@ -139,6 +140,40 @@ def test_every_parameter_gets_a_gradient(name, contract):
         model.crf.loss(model(*inputs), torch.zeros_like(inputs[0]), inputs[1]).sum().backward()
     without = [key for key, p in model.named_parameters() if p.grad is None]
     assert not without
+
+
+def skipping():
+    """The first size of each file that has the option, since its siblings are of the same blocks."""
+    with_option = {
+        name: contract
+        for name, contract in (case.values for case in cases())
+        if "stochastic_depth" in module_of(name).Options.__dataclass_fields__
+    }
+    return [(name, contract) for name, contract in with_option.items() if name == next(iter(module_of(name).SIZES))]
+
+
+@pytest.mark.parametrize(("name", "contract"), skipping())
+def test_blocks_are_skipped_ever_more_often_and_in_training_alone(name, contract):
+    """Every weight is drawn, since many blocks begin as the identity, which nobody would see skipped."""
+    options = module_of(name).Options()
+    options = dataclasses.replace(options, dropout=0.0, **({"blocks": 3} if hasattr(options, "blocks") else {}))
+    found = []
+    for chance in (0.0, 0.75):
+        chosen = dataclasses.replace(options, stochastic_depth=chance)
+        model = module_of(name).build(name, shape_of(contract), 11, chosen)
+        torch.manual_seed(1)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        model.eval()
+        inputs = inputs_of(contract, 5)
+        with torch.no_grad():
+            found.append((model, outputs_of(model, inputs), outputs_of(model.train(), inputs)))
+    (plain, *wanted), (model, *answers) = found
+    chances = [module.p for module in model.modules() if isinstance(module, StochasticDepth)]
+    assert chances == pytest.approx([0.75 * (1 + place) / len(chances) for place in range(len(chances))])
+    assert model.state_dict().keys() == plain.state_dict().keys()
+    assert torch.equal(answers[0], wanted[0])
+    assert not torch.allclose(answers[1], wanted[1])
 
 
 @pytest.mark.parametrize(("name", "contract"), cases())

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from deepen.nn.attention_record import recording
-from deepen.nn.dropout import drawing_for
+from deepen.nn.dropout import drawing_for, row_uniform
 from deepen.nn.position import Rotary
 from deepen.nn.transformer import DecoderBlock, EncoderBlock, norm_after
 
@@ -127,6 +127,40 @@ def test_what_a_row_suffers_depends_on_neither_neighbours_nor_padding():
 
     whole, part = run([0, 1, 2], T), run([2, 0], 3)
     assert torch.allclose(part[1], whole[0, :3], atol=1e-5) and torch.allclose(part[0, :2], whole[2, :2], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [EncoderBlock, DecoderBlock])
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_a_row_passes_by_all_branches_of_a_block_or_none(kind, norm):
+    """The kept rows by hand, each branch 1 / (1 - 0.375) times as large; a skipped row meets the norms at most."""
+    torch.manual_seed(6)
+    block, p = stirred(kind(D, HEADS, F, norm=norm, skip=0.375)).train(), 0.375
+    x, memory, rows, cpu = torch.randn(11, T, D), torch.randn(11, S, D), np.arange(20, 31), torch.device("cpu")
+    more = (memory,) if kind is DecoderBlock else ()
+    branches = [(block.attention_norm, lambda h: block.attention(h, h, h))]
+    if more:
+        branches.append((block.memory_norm, lambda h: block.memory_attention(h, memory, memory)))
+    branches.append((block.feed_forward_norm, block.feed_forward))
+    with drawing_for(1, 2, rows, cpu):
+        kept = row_uniform(11, 1, cpu)[:, :, None] >= p
+    assert 0 < kept.sum() < 11
+    whole, skipped = x, x
+    for layer_norm, branch in branches:
+        if norm == "pre":
+            whole = whole + branch(layer_norm(whole)) / (1 - p)
+        else:
+            whole, skipped = layer_norm(whole + branch(whole) / (1 - p)), layer_norm(skipped)
+    with drawing_for(1, 2, rows, cpu):
+        found = block(x, *more)
+    with drawing_for(1, 2, rows[[7, 2]], cpu):
+        part = block(x[[7, 2]], *(each[[7, 2]] for each in more))
+    gone = ~kept.flatten()
+    assert torch.equal(found[gone], skipped[gone])
+    assert torch.allclose(found[~gone], whole[~gone], atol=1e-5)
+    assert torch.allclose(part, found[[7, 2]], atol=1e-5)
+    answers = block.eval()(x, *more)
+    block.skip.p = 0.0
+    assert torch.equal(answers, block.train()(x, *more))
 
 
 def test_each_attention_is_recorded_under_its_own_name():

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from deepen.core.errors import OptionError
 from deepen.nn.character_cnn import CharacterCNN
 from deepen.nn.crf import LinearChainCRF
-from deepen.nn.dropout import Dropout, dropped
+from deepen.nn.dropout import Dropout, StochasticDepth, dropped, skip_chances, skipped
 from deepen.nn.init import start
 from deepen.nn.shapes import Paper, TextShape
 
@@ -82,6 +82,7 @@ class Options:
         default=0.5,
         metadata=dropped("characters' vectors, of the inputs and of each hidden layer", search="0..0.7"),
     )
+    stochastic_depth: float = field(default=0.0, metadata=skipped())
 
 
 def build(name: str, shape: TextShape, outputs: int, options: Options | None = None) -> nn.Module:
@@ -121,6 +122,8 @@ class ConvolutionalTagger(nn.Module):
             nn.Conv1d(hidden, hidden, options.window, padding=reach * distance, dilation=distance)
             for distance in options.distances or size.distances
         )
+        chances = skip_chances(options.stochastic_depth, len(self.convolutions))
+        self.skips = nn.ModuleList(StochasticDepth(chance) for chance in chances)
         self.linear = nn.Linear(hidden, outputs)
         self.crf = LinearChainCRF(outputs) if options.crf else None
         bound = math.sqrt(3 / width)
@@ -135,6 +138,6 @@ class ConvolutionalTagger(nn.Module):
             x = torch.cat([x, self.characters(characters)], 2)
         inside = mask[:, :, None]
         h = F.relu(self.hidden(self.dropout(x))) * inside  # [B, T, H]
-        for convolution in self.convolutions:
-            h = (h + self.dropout(F.relu(convolution(h.mT)).mT)) * inside
+        for convolution, skip in zip(self.convolutions, self.skips, strict=True):
+            h = (h + skip(self.dropout(F.relu(convolution(h.mT)).mT))) * inside
         return self.linear(self.dropout(h))

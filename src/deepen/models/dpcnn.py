@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen.nn.dropout import Dropout, dropped
+from deepen.nn.dropout import Dropout, StochasticDepth, dropped, skip_chances, skipped
 from deepen.nn.init import he_normal_
 from deepen.nn.shapes import Paper, TextShape
 from deepen.nn.staged import State, through
@@ -80,6 +80,7 @@ class Options:
         default=0.2,
         metadata=dropped("the word vectors"),
     )
+    stochastic_depth: float = field(default=0.0, metadata=skipped())
 
 
 def build(name: str, shape: TextShape, outputs: int, options: Options | None = None) -> nn.Module:
@@ -103,7 +104,8 @@ class DPCNN(nn.Module):
         width, maps = options.width or size.width, options.maps or size.maps
         self.embedding = nn.Embedding(shape.vocabulary, width)
         self.region = nn.Conv1d(width, maps, 3, padding=1)
-        self.blocks = nn.ModuleList(Block(maps) for _ in range(num_blocks(shape, options)))
+        chances = skip_chances(options.stochastic_depth, num_blocks(shape, options))
+        self.blocks = nn.ModuleList(Block(maps, chance) for chance in chances)
         self.embedding_dropout = Dropout(options.embedding_dropout)
         self.dropout = Dropout(options.dropout)
         self.linear = nn.Linear(maps, outputs)
@@ -139,10 +141,11 @@ class DPCNN(nn.Module):
 class Block(nn.Module):
     """z [B, M, T], lengths [B] -> [B, M, T]"""
 
-    def __init__(self, maps: int) -> None:
+    def __init__(self, maps: int, skip: float = 0.0) -> None:
         super().__init__()
         self.first = nn.Conv1d(maps, maps, 3, padding=1)
         self.second = nn.Conv1d(maps, maps, 3, padding=1)
+        self.skip = StochasticDepth(skip)
         he_normal_(self.first.weight, 3 * maps, 3 * maps)
         nn.init.zeros_(self.first.bias)  # type: ignore[arg-type]
         nn.init.zeros_(self.second.weight)
@@ -150,7 +153,7 @@ class Block(nn.Module):
 
     def forward(self, z: Tensor, lengths: Tensor) -> Tensor:
         hidden = within(self.first(F.relu(z)), lengths)
-        return z + within(self.second(F.relu(hidden)), lengths)
+        return z + self.skip(within(self.second(F.relu(hidden)), lengths))
 
 
 def beyond(z: Tensor, lengths: Tensor) -> Tensor:

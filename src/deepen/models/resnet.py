@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen.nn.dropout import Dropout, StochasticDepth, dropped
+from deepen.nn.dropout import Dropout, StochasticDepth, dropped, skip_chances, skipped
 from deepen.nn.init import silence, start_convolutions
 from deepen.nn.shapes import ImageShape, Paper, require_side
 from deepen.nn.staged import State, grid_means, through
@@ -97,15 +97,7 @@ class Options:
         default=0.0,
         metadata=dropped("the averaged features", ", before the last layer"),
     )
-    stochastic_depth: float = field(
-        default=0.0,
-        metadata={
-            "help": "chance to skip the last block for a sample; earlier ones in proportion",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.3",
-        },
-    )
+    stochastic_depth: float = field(default=0.0, metadata=skipped())
 
 
 def build(name: str, inputs: ImageShape, outputs: int, options: Options = Options()) -> nn.Module:
@@ -218,13 +210,12 @@ class Bottleneck(nn.Module):
 def _stages(size: Size, stochastic_depth: float) -> list[nn.Sequential]:
     """The four stages; the chance to skip a block grows evenly from the first one to the last."""
     expansion = 4 if size.is_bottleneck else 1
-    stages, width_in, place = [], 64, 0
+    stages, width_in = [], 64
+    chances = iter(skip_chances(stochastic_depth, sum(size.blocks)))
     for index, (width, num_blocks) in enumerate(zip(WIDTHS, size.blocks, strict=True)):
         blocks = []
         for k in range(num_blocks):
-            place += 1
-            skip = stochastic_depth * place / sum(size.blocks)
-            stride = 2 if index > 0 and k == 0 else 1
+            skip, stride = next(chances), 2 if index > 0 and k == 0 else 1
             if size.is_bottleneck:
                 inner = width // WIDTHS[0] * size.group_width * size.groups
                 blocks.append(Bottleneck(width_in, width, inner, groups=size.groups, stride=stride, skip=skip))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen.nn.dropout import Dropout, dropped
+from deepen.nn.dropout import Dropout, StochasticDepth, dropped, skip_chances, skipped
 from deepen.nn.init import start_linears
 from deepen.nn.shapes import Paper, TableShape
 from deepen.nn.staged import State, through
@@ -63,6 +63,7 @@ class Options:
         default=0.0,
         metadata=dropped("what a block adds", search="0..0.3"),
     )
+    stochastic_depth: float = field(default=0.0, metadata=skipped())
     embedding: int = field(
         default=16,
         metadata={"help": "width of the embedding of columns with more than 16 categories; 0: all one-hot", "least": 0},
@@ -81,7 +82,8 @@ class TabularResNet(nn.Module):
         super().__init__()
         self.features = TableFeatures(inputs, embedding=options.embedding)
         self.first = nn.Linear(self.features.width, size.width)
-        self.blocks = nn.Sequential(*(Block(size, options) for _ in range(size.blocks)))
+        chances = skip_chances(options.stochastic_depth, size.blocks)
+        self.blocks = nn.Sequential(*(Block(size, options, chance) for chance in chances))
         self.norm = nn.BatchNorm1d(size.width)
         self.head = nn.Linear(size.width, outputs)
         start_linears(self)
@@ -109,14 +111,15 @@ class TabularResNet(nn.Module):
 class Block(nn.Module):
     """x [B, width] -> [B, width]"""
 
-    def __init__(self, size: Size, options: Options) -> None:
+    def __init__(self, size: Size, options: Options, skip: float = 0.0) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(size.width)
         self.wide = nn.Linear(size.width, size.width * size.widening)
         self.narrow = nn.Linear(size.width * size.widening, size.width)
         self.dropout = Dropout(options.dropout)
         self.residual_dropout = Dropout(options.residual_dropout)
+        self.skip = StochasticDepth(skip)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.dropout(F.relu(self.wide(self.norm(x))))
-        return x + self.residual_dropout(self.narrow(hidden))
+        return x + self.skip(self.residual_dropout(self.narrow(hidden)))

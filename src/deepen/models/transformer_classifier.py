@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen.nn.dropout import Dropout, dropped
+from deepen.nn.dropout import Dropout, dropped, skip_chances, skipped
 from deepen.nn.experts import BALANCE, BALANCING, GATE, TOP, Balancing, Experts, Gate
 from deepen.nn.init import start
 from deepen.nn.pooling import masked_max, masked_mean
@@ -92,6 +92,7 @@ class Options:
         default=0.3,
         metadata=dropped("word vectors, attention, hidden and pooled values"),
     )
+    stochastic_depth: float = field(default=0.0, metadata=skipped())
     experts: int = field(
         default=0,
         metadata={
@@ -127,9 +128,15 @@ class TransformerClassifier(nn.Module):
         )
         self.blocks = nn.ModuleList(
             EncoderBlock(
-                width, heads, hidden, options.dropout, norm="pre", feed_forward=_experts(width, hidden, options)
+                width,
+                heads,
+                hidden,
+                options.dropout,
+                norm="pre",
+                feed_forward=_experts(width, hidden, options),
+                skip=chance,
             )
-            for _ in range(blocks)
+            for chance in skip_chances(options.stochastic_depth, blocks)
         )
         self.norm = norm_after("pre", width)
         self.dropout = Dropout(options.dropout)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.core.errors import OptionError, ShapeError
-from deepen.nn.dropout import Dropout, dropped
+from deepen.nn.dropout import Dropout, dropped, skip_chances, skipped
 from deepen.nn.position import LearnedPositions, Rotary, SinusoidalPositions
 from deepen.nn.shapes import Paper, TextShape
 from deepen.nn.transformer import EncoderBlock
@@ -92,6 +92,7 @@ class Options:
         default=0.2,
         metadata=dropped("inputs, attention weights and branches"),
     )
+    stochastic_depth: float = field(default=0.0, metadata=skipped())
 
 
 def build(name: str, shape: TextShape, outputs: int, options: Options | None = None) -> nn.Module:
@@ -135,8 +136,9 @@ class TransformerDecoder(nn.Module):
                 norm="pre",
                 is_causal=True,
                 positions=rotary,
+                skip=chance,
             )
-            for _ in range(layers)
+            for chance in skip_chances(options.stochastic_depth, layers)
         )
         self.norm = nn.LayerNorm(hidden)
         self.projection = nn.Linear(hidden, width) if hidden != width else None

@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from deepen.nn.dropout import Dropout, dropped
+from deepen.nn.dropout import Dropout, dropped, skip_chances, skipped
 from deepen.nn.init import start
 from deepen.nn.pooling import masked_mean
 from deepen.nn.position import LearnedPositions, SinusoidalPositions, within
@@ -91,6 +91,7 @@ class Options:
         default=0.2,
         metadata=dropped("word vectors, attention, hidden and pooled values"),
     )
+    stochastic_depth: float = field(default=0.0, metadata=skipped())
     same_words: bool = field(
         default=True, metadata={"help": "tell the network which words stand in both texts; off: the paper's input"}
     )
@@ -118,7 +119,8 @@ class TransformerPair(nn.Module):
             SinusoidalPositions(width) if self.longest is None else LearnedPositions(2 * self.longest + MARKS, width)
         )
         self.blocks = nn.ModuleList(
-            EncoderBlock(width, heads, hidden, options.dropout, norm="pre") for _ in range(blocks)
+            EncoderBlock(width, heads, hidden, options.dropout, norm="pre", skip=chance)
+            for chance in skip_chances(options.stochastic_depth, blocks)
         )
         self.norm = norm_after("pre", width)
         self.dropout = Dropout(options.dropout)

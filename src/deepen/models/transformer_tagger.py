@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from deepen.core.errors import OptionError
 from deepen.nn.character_cnn import CharacterCNN
 from deepen.nn.crf import LinearChainCRF
-from deepen.nn.dropout import Dropout, dropped
+from deepen.nn.dropout import Dropout, dropped, skip_chances, skipped
 from deepen.nn.init import start
 from deepen.nn.position import Rotary
 from deepen.nn.shapes import Paper, TextShape
@@ -87,6 +87,7 @@ class Options:
         default=0.3,
         metadata=dropped("characters' vectors, of the inputs, inside of the blocks and before the scores"),
     )
+    stochastic_depth: float = field(default=0.0, metadata=skipped())
 
 
 def build(name: str, shape: TextShape, outputs: int, options: Options | None = None) -> nn.Module:
@@ -125,8 +126,17 @@ class TransformerTagger(nn.Module):
         self.hidden = nn.Linear(width + (filters if self.characters is not None else 0), width)
         positions = Rotary(width // heads)
         self.blocks = nn.ModuleList(
-            EncoderBlock(width, heads, hidden, options.dropout, norm="pre", positions=positions, activation="gelu")
-            for _ in range(options.layers or size.layers)
+            EncoderBlock(
+                width,
+                heads,
+                hidden,
+                options.dropout,
+                norm="pre",
+                positions=positions,
+                activation="gelu",
+                skip=chance,
+            )
+            for chance in skip_chances(options.stochastic_depth, options.layers or size.layers)
         )
         self.norm = norm_after("pre", width)
         self.linear = nn.Linear(width, outputs)

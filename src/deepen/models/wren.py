@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen.nn.dropout import Dropout, StochasticDepth, dropped
+from deepen.nn.dropout import Dropout, StochasticDepth, dropped, skip_chances, skipped
 from deepen.nn.init import silence, start_convolutions
 from deepen.nn.shapes import ImageShape, Paper, require_side
 from deepen.nn.staged import State, grid_means, through
@@ -84,15 +84,7 @@ class Options:
         default=0.0,
         metadata=dropped("the pooled features", ", before the last layer"),
     )
-    stochastic_depth: float = field(
-        default=0.0,
-        metadata={
-            "help": "chance that a residual block is skipped for a sample in training",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.3",
-        },
-    )
+    stochastic_depth: float = field(default=0.0, metadata=skipped())
 
 
 def build(name: str, inputs: ImageShape, outputs: int, options: Options = Options()) -> nn.Module:
@@ -113,8 +105,9 @@ class Wren(nn.Module):
         self.front = nn.Sequential(*front)
         self.stem = ConvNorm(channels, size.stem)
         stages, width_in = [], size.stem
+        chances = iter(skip_chances(options.stochastic_depth, sum(size.blocks)))
         for width, num_blocks in zip(size.widths, size.blocks, strict=True):
-            blocks = [Block(width, options.stochastic_depth) for _ in range(num_blocks)]
+            blocks = [Block(width, next(chances)) for _ in range(num_blocks)]
             stages.append(nn.Sequential(nn.MaxPool2d(2), ConvNorm(width_in, width), nn.GELU(), *blocks))
             width_in = width
         self.stages = nn.Sequential(*stages)

@@ -7,7 +7,7 @@ drawn.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -29,6 +29,23 @@ def dropped(what: str, more: str = "", *, search: str = "0..0.5") -> dict[str, A
     """What an option says of itself that is a fraction of `what` to drop; `search` is where `tune` looks."""
     help = f"fraction of {what} that is dropped in training{more}"
     return {"help": help, "least": 0.0, "below": 1.0, "search": search}
+
+
+def skipped() -> dict[str, Any]:
+    """What `stochastic_depth` says of itself: the chance that `skip_chances` gives the last block."""
+    help = "chance to skip the last residual block for a sample in training; earlier ones in proportion"
+    return {"help": help, "least": 0.0, "below": 1.0, "search": "0..0.3"}
+
+
+def skip_chances(last: float, number: int) -> list[float]:
+    """The chance to skip each of a network's residual blocks: last * l / number for the l-th of them.
+
+    Source: Huang et al., Deep Networks with Stochastic Depth, 2016, eq. 4 (there the chances to stay).
+
+    >>> skip_chances(0.5, 4)
+    [0.125, 0.25, 0.375, 0.5]
+    """
+    return [last * place / number for place in range(1, number + 1)]
 
 
 class _Rows:
@@ -104,6 +121,9 @@ class Dropout(nn.Module):
 class StochasticDepth(nn.Module):
     """Drops a whole residual branch for a sample with probability p, and scales the kept ones by 1 / (1 - p).
 
+    A block of several branches drops all of them for a sample or none: it draws once by `drawn`. What is dropped is
+    computed all the same, so no time is saved.
+
     Source: Huang et al., Deep Networks with Stochastic Depth, 2016 (scaled when training rather than when answering).
     """
 
@@ -113,13 +133,22 @@ class StochasticDepth(nn.Module):
         self.p = p
 
     def forward(self, branch: Tensor) -> Tensor:
+        return self.drawn(branch)(branch)
+
+    def drawn(self, like: Tensor) -> Callable[[Tensor], Tensor]:
+        """What becomes of each branch of a block, all of them in the shape of `like` [B, ...]."""
         if not self.training or self.p == 0:
-            return branch
-        kept = (row_uniform(branch.shape[0], 1, branch.device) >= self.p).to(branch.dtype) / (1 - self.p)
-        return branch * kept.view(-1, *[1] * (branch.dim() - 1))
+            return _unchanged
+        kept = (row_uniform(like.shape[0], 1, like.device) >= self.p).to(like.dtype) / (1 - self.p)
+        kept = kept.view(-1, *[1] * (like.dim() - 1))
+        return lambda branch: branch * kept
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def _unchanged(branch: Tensor) -> Tensor:
+    return branch
 
 
 def _mix(x: Tensor) -> Tensor:

@@ -10,6 +10,10 @@ which `norm_after` gives.
 
 Dropout falls on the attention weights, inside the feed-forward network and on each branch before it is added, as in
 torch.nn.TransformerEncoderLayer; it draws by row.
+
+With `skip` a row passes a block by with that chance, by one draw for all its branches: they are 0 then, and else
+1 / (1 - skip) times as large (nn/dropout.StochasticDepth). A row that passes a pre-norm block by keeps its x to the
+last bit; of a post-norm block it meets the norms alone.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from deepen.nn.attention import Cache, MultiHeadAttention
-from deepen.nn.dropout import Dropout
+from deepen.nn.dropout import Dropout, StochasticDepth
 from deepen.nn.experts import Experts
 from deepen.nn.position import Rotary
 
@@ -70,6 +74,7 @@ class EncoderBlock(nn.Module):
         is_causal: bool = False,
         positions: Rotary | None = None,
         feed_forward: Experts | None = None,
+        skip: float = 0.0,
     ) -> None:
         super().__init__()
         self.norm = norm
@@ -77,6 +82,7 @@ class EncoderBlock(nn.Module):
         self.feed_forward = feed_forward or FeedForward(width, hidden_size, dropout, activation)
         self.attention_norm, self.feed_forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
+        self.skip = StochasticDepth(skip)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         seen = self.attention_norm(x) if self.norm == "pre" else x
@@ -88,11 +94,12 @@ class EncoderBlock(nn.Module):
         return self._rest(x, answer), cache
 
     def _rest(self, x: Tensor, answer: Tensor, mask: Tensor | None = None) -> Tensor:
+        kept = self.skip.drawn(x)
         if self.norm == "pre":
-            x = x + self.dropout(answer)
-            return x + self.dropout(self._fed(self.feed_forward_norm(x), mask))
-        x = self.attention_norm(x + self.dropout(answer))
-        return self.feed_forward_norm(x + self.dropout(self._fed(x, mask)))
+            x = x + kept(self.dropout(answer))
+            return x + kept(self.dropout(self._fed(self.feed_forward_norm(x), mask)))
+        x = self.attention_norm(x + kept(self.dropout(answer)))
+        return self.feed_forward_norm(x + kept(self.dropout(self._fed(x, mask))))
 
     def _fed(self, x: Tensor, mask: Tensor | None) -> Tensor:
         if isinstance(self.feed_forward, Experts):
@@ -122,6 +129,7 @@ class DecoderBlock(nn.Module):
         activation: Activation = "relu",
         norm: Norm = "post",
         positions: Rotary | None = None,
+        skip: float = 0.0,
     ) -> None:
         super().__init__()
         self.norm = norm
@@ -130,6 +138,7 @@ class DecoderBlock(nn.Module):
         self.feed_forward = FeedForward(width, hidden_size, dropout, activation)
         self.attention_norm, self.memory_norm, self.feed_forward_norm = (nn.LayerNorm(width) for _ in range(3))
         self.dropout = Dropout(dropout)
+        self.skip = StochasticDepth(skip)
 
     def forward(
         self, x: Tensor, memory: Tensor, mask: Tensor | None = None, memory_mask: Tensor | None = None
@@ -151,14 +160,14 @@ class DecoderBlock(nn.Module):
         return self._rest(x, answer, memory, memory_mask), cache
 
     def _rest(self, x: Tensor, answer: Tensor, memory: Cache, memory_mask: Tensor | None) -> Tensor:
-        look_up = self.memory_attention.look_up
+        look_up, kept = self.memory_attention.look_up, self.skip.drawn(x)
         if self.norm == "pre":
-            x = x + self.dropout(answer)
-            x = x + self.dropout(look_up(self.memory_norm(x), memory, memory_mask))
-            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
-        x = self.attention_norm(x + self.dropout(answer))
-        x = self.memory_norm(x + self.dropout(look_up(x, memory, memory_mask)))
-        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+            x = x + kept(self.dropout(answer))
+            x = x + kept(self.dropout(look_up(self.memory_norm(x), memory, memory_mask)))
+            return x + kept(self.dropout(self.feed_forward(self.feed_forward_norm(x))))
+        x = self.attention_norm(x + kept(self.dropout(answer)))
+        x = self.memory_norm(x + kept(self.dropout(look_up(x, memory, memory_mask))))
+        return self.feed_forward_norm(x + kept(self.dropout(self.feed_forward(x))))
 
 
 def norm_after(norm: Norm, width: int) -> nn.Module:
