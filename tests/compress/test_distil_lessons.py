@@ -56,6 +56,8 @@ def test_the_loss_of_a_language_model_by_hand(taught_by, learns_with):
     own = -log_p[torch.arange(21), batch["targets"].flatten()].sum()
     by_hand = 0.7 * own + 0.3 * 4 * (q * (q / p).log()).sum()
     assert found.item() == pytest.approx(by_hand.item(), rel=1e-5)
+    smooth = NextTokenLesson(teacher, 2.0, None, label_smoothing=0.2).loss(student, batch, 0.3) - found
+    assert smooth.item() == pytest.approx(0.7 * 0.2 * (-log_p.mean(1).sum() - own).item(), rel=1e-4)
     assert {name for name, each in student.named_parameters() if each.grad is not None} == set()
 
 

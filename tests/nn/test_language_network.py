@@ -40,6 +40,10 @@ def test_the_tie_is_made_where_it_can_be(kind):
 
 def test_many_words_get_an_adaptive_softmax_unless_a_kind_is_named():
     kinds = {}
+    smooth = with_output_layer(
+        network(), 2, [1] * 10_007, OutputOptions(), tied=False, label_smoothing=0.3
+    ).output_layer
+    assert isinstance(smooth, FullSoftmax) and smooth.label_smoothing == 0.3
     for words in (10_000, 10_007):
         small = recurrent_language_model.build(
             "rnn", TextShape(words), 2, recurrent_language_model.Options(hidden_size=2)
@@ -67,3 +71,6 @@ def test_what_cannot_be_had_together():
         with_output_layer(network(), D, COUNTS, OutputOptions(kind="sampled"), feature_order=2)
     with pytest.raises(OptionError, match="cannot be tied"):
         with_output_layer(network(), D, COUNTS, OutputOptions(kind="huffman"), tied=True)
+    for kind in set(KINDS) - {"full"}:
+        with pytest.raises(OptionError, match=rf"--label-smoothing 0\.3: .* --output\.kind {kind} does not compute"):
+            with_output_layer(network(), D, COUNTS, OutputOptions(kind=kind), label_smoothing=0.3)

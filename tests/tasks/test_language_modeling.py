@@ -246,6 +246,28 @@ def test_rare_words_of_a_shortlist_go_by_the_word_before():
         task_of(tail="unigram")
 
 
+@pytest.mark.parametrize("features", [0, 2])
+def test_smoothed_words_are_spread_over_all_words_in_training_alone(features):
+    """A loop over places and words; figures are those of a task without smoothing."""
+    options = {"model": "gru", "reading": "random", "ngram_features": features, "feature_table": 101}
+    plain, task = (task_of(label_smoothing=each, **options) for each in (0.0, 0.3))
+    torch.manual_seed(0)
+    network = task.build().eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    encoded = task.encode(corpus(), "train", [])
+    batch = task.batch(encoded, np.array([0, 3, 7]), Draws(0, 0))
+    with torch.no_grad():
+        found = float(task.loss(network, batch).sum)
+        logs = network.output_layer.log_probabilities(network(batch["ids"])[0].flatten(0, 1)).tolist()
+    wanted = 0.0
+    for row, target in zip(logs, batch["targets"].flatten().tolist(), strict=True):
+        wanted -= sum((0.3 / len(row) + 0.7 * (word == target)) * score for word, score in enumerate(row))
+    assert found == pytest.approx(wanted, rel=1e-5)
+    held_out = task.encode(corpus(seed=1), "test", [])
+    assert scored(task, network, held_out).result() == scored(plain, network, held_out).result()
+
+
 def test_weights_are_tied_where_they_can_be():
     count = lambda **options: sum(p.numel() for p in task_of(**options).build().parameters())  # noqa: E731
     assert count(tied=False) - count() == 21 * 17
@@ -376,6 +398,7 @@ def test_counting_reads_nothing_about_learning():
     assert unread(Options()) == ()
     found = unread(Options(model="ngram"))
     assert {"optimizer.", "schedule.", "batch_size", "epochs", "clip_norm", "width", "output."} <= set(found)
+    assert "label_smoothing" in found
     assert not {"seed", "device", "context", "text."} & set(found)
 
 

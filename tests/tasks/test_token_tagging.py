@@ -1,5 +1,6 @@
 """Token tagging: from sentences with tags to tagged sentences."""
 
+import dataclasses
 import itertools
 import math
 
@@ -112,6 +113,34 @@ def test_the_loss_without_a_chain_is_the_cross_entropy_of_tokens():
     emissions, mask = network(batch["ids"], batch["mask"], batch["characters"]), batch["mask"]
     wanted = nn.functional.cross_entropy(emissions[mask], batch["truth"][mask], reduction="sum")
     assert task.loss(network, batch).sum.item() == pytest.approx(wanted.item(), rel=1e-6)
+
+
+def test_smoothed_tags_are_spread_over_all_tags_of_each_token_in_training_alone():
+    """A loop over sentences, tokens and tags; figures are those of a task without smoothing."""
+    (plain, _), (task, _) = (learned(model="bilstm-tagger", label_smoothing=each) for each in (0.0, 0.3))
+    network, batch, weights = built(task), batch_of(task), (1.0, 3.0, 5.0, 2.0)
+    logs = torch.log_softmax(network(batch["ids"], batch["mask"], batch["characters"]), 2).tolist()
+    wanted, number = 0.0, len(task.tags)
+    for row, truth, mask, weight in zip(logs, batch["truth"].tolist(), batch["mask"].tolist(), weights, strict=True):
+        for scores, tag in itertools.compress(zip(row, truth, strict=True), mask):
+            wanted -= weight * sum((0.3 / number + 0.7 * (k == tag)) * score for k, score in enumerate(scores))
+    weighed = type(batch)({**batch.tensors, "weight": torch.tensor(weights)}, batch.count, batch.rows)
+    assert task.loss(network, weighed).sum.item() == pytest.approx(wanted, rel=1e-6)
+    figures = []
+    for each in (plain, task):
+        metrics = each.metrics()
+        with torch.no_grad():
+            each.score(network, batch, metrics)
+        figures.append(metrics.result())
+    assert figures[0] == figures[1]
+
+
+def test_a_chain_has_no_tags_to_smooth():
+    task, _ = learned(label_smoothing=0.3)
+    with pytest.raises(OptionError, match=r"label-smoothing 0\.3: bilstm-crf scores the tags of a sentence as a chain"):
+        task.build()
+    network = dataclasses.replace(SMALL, crf=False)
+    assert learned(network=network, label_smoothing=0.3)[0].build().crf is None
 
 
 @pytest.mark.parametrize("model", ["bilstm-crf", "bilstm-tagger"])

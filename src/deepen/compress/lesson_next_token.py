@@ -1,11 +1,12 @@
 """How a language model learns from another: at each place, the whole distribution of what comes next.
 
-    loss = sum over places of  (1 - w) (-ln p(y))  +  w T^2 KL(q^(1/T) / Z_q || p^(1/T) / Z_p)
+    loss = sum over places of  (1 - w) c(y)  +  w T^2 KL(q^(1/T) / Z_q || p^(1/T) / Z_p)
 
-y is the id that does come next, p and q are what student and teacher say of every id of the vocabulary, normalized by
-their own output layers: exactly, whatever a layer learns from otherwise, so that teacher and student may have layers of
-different kinds, or tables of counts. With T = 1 this is word-level distillation. Places are taken in slices whose
-probabilities fit into memory; of more than one slice each is computed again on the way back instead of being kept.
+y is the id that does come next and c(y) its -ln p(y), or with label smoothing the cross-entropy with the smoothed
+target. p and q are what student and teacher say of every id of the vocabulary, normalized by their own output layers:
+exactly, whatever a layer learns from otherwise, so that teacher and student may have layers of different kinds, or
+tables of counts. With T = 1 this is word-level distillation. Places are taken in slices whose probabilities fit into
+memory; of more than one slice each is computed again on the way back instead of being kept.
 
 Where the student reads windows that follow one another, its states are handed on, and beside them those of a teacher
 that has any; else both begin each window from nothing.
@@ -19,14 +20,13 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from deepen.engine.carry import Carried
 from deepen.nn.next_token import State, output_layer_of, window_of
 from deepen.nn.output_full import positions_at_once
-from deepen.ops.losses import IGNORED
+from deepen.ops.losses import likelihood_sum
 from deepen.ops.softened import softened_divergence
 from deepen.prepare.encoded import Batch
 
@@ -37,14 +37,17 @@ class NextTokenLesson:
     """What one teacher teaches; see the top of this file.
 
     teacher  a language model with its output layer, over the student's vocabulary
+    label_smoothing  of the student's own targets
     sketch   a network like the student, where its states are handed on from window to window; None: nothing is
     carried  those states, by name `student.0`, ..., `teacher.0`, ..., each less its value at the beginning
     """
 
     carried: Carried | None = None
 
-    def __init__(self, teacher: nn.Module, temperature: float, sketch: nn.Module | None) -> None:
-        self.teacher, self.temperature = teacher, temperature
+    def __init__(
+        self, teacher: nn.Module, temperature: float, sketch: nn.Module | None, *, label_smoothing: float = 0.0
+    ) -> None:
+        self.teacher, self.temperature, self.label_smoothing = teacher, temperature, label_smoothing
         self._device: torch.device | None = None
         self._number: dict[str, int] = {}  # of tensors of a state
         if sketch is not None:
@@ -67,7 +70,7 @@ class NextTokenLesson:
                 wanted = layers[1].log_probabilities(r).to(found.dtype)
             total = weight * softened_divergence(wanted, found, self.temperature).sum()
             if weight < 1:
-                total = total + (1 - weight) * F.nll_loss(found, y, ignore_index=IGNORED, reduction="sum")
+                total = total + (1 - weight) * likelihood_sum(found, y, label_smoothing=self.label_smoothing)
             return total
 
         at_once = positions_at_once(layers[0].num_words)

@@ -5,7 +5,8 @@
 
 p and q are the probabilities of a token's tags by student and teacher: with a conditional random field its exact
 posterior, by forward-backward over the sentence (ops/chain_posterior.py, through which the gradient goes), without one
-the softmax of the token's emissions. So a teacher with a field can teach a student without, and the other way round.
+the softmax of the token's emissions; with label smoothing the first term is the cross-entropy with the smoothed tags,
+as the student's task has it. So a teacher with a field can teach a student without, and the other way round.
 
 A tag that a field forbids has a probability of 1e-30 at least, so that no loss is infinite.
 

@@ -38,6 +38,7 @@ def with_output_layer(
     tied: bool | None = None,
     feature_order: int = 0,
     feature_table: int = 2**22,
+    label_smoothing: float = 0.0,
     pairs: Mapping[str, Sequence[int]] | None = None,
 ) -> nn.Module:
     """The network with its output layer in it, as `output_layer`.
@@ -48,11 +49,15 @@ def with_output_layer(
                    and the kind has a weight vector for each word
     feature_order  the longest context with weights of its own, 0 for none
     feature_table  how many such weights there are
+    label_smoothing  share of the target spread over all words in training
     pairs          of kind shortlist: how often rare words follow words (nn/shortlist_tail.py)
 
-    Raises OptionError for a tie or features that the kind cannot have.
+    Features and label smoothing need all words' scores: with them the kind is full unless the options name another.
+
+    Raises OptionError for a tie, features or smoothing that the kind cannot have.
     """
-    kind = "full" if feature_order and options.kind is None else output_layers.chosen_kind(options, len(counts))
+    needs_all = bool(feature_order or label_smoothing)
+    kind = "full" if needs_all and options.kind is None else output_layers.chosen_kind(options, len(counts))
     if tied is None:
         tied = kind not in output_layers.UNTIED and network.embedding.embedding_dim == width
     weight = network.embedding.weight if tied else None
@@ -63,9 +68,11 @@ def with_output_layer(
         )
     whole = featured(network, len(counts), feature_order or (1 if pairs is not None else 0))
     if feature_order:
-        layer: Any = FeaturedOutput(width, len(counts), feature_order, feature_table, weight)
+        layer: Any = FeaturedOutput(
+            width, len(counts), feature_order, feature_table, weight, label_smoothing=label_smoothing
+        )
     else:
-        layer = output_layers.build(kind, width, counts, options, weight)
+        layer = output_layers.build(kind, width, counts, options, weight, label_smoothing=label_smoothing)
     if pairs is not None:
         assert isinstance(layer, ShortlistSoftmax), "pairs are of a shortlist"
         layer = PairedShortlist(layer, pairs)

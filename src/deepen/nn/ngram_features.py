@@ -123,9 +123,18 @@ class FeaturedNetwork(nn.Module):
 class FeaturedOutput(nn.Module):
     """The full softmax over the scores of network and features, hidden [n, D + M]; as in nn/output_layers.py."""
 
-    def __init__(self, width: int, num_words: int, order: int, size: int, tied: nn.Parameter | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        num_words: int,
+        order: int,
+        size: int,
+        tied: nn.Parameter | None = None,
+        *,
+        label_smoothing: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.full = FullSoftmax(width, num_words, tied)
+        self.full = FullSoftmax(width, num_words, tied, label_smoothing=label_smoothing)
         self.features = NGramFeatures(num_words, order, size)
 
     @property
@@ -138,8 +147,8 @@ class FeaturedOutput(nn.Module):
         return self.full.linear(hidden[:, :width]) + self.features(hidden[:, width:].round().long())
 
     def loss_sum(self, hidden: Tensor, targets: Tensor, rows_of: Tensor, num_rows: int | None = None) -> Tensor:
-        """The summed cross-entropy in nats."""
-        return cross_entropy_sum(self.scores(hidden), targets)
+        """The summed cross-entropy in nats, with smoothed targets where that is asked for."""
+        return cross_entropy_sum(self.scores(hidden), targets, label_smoothing=self.full.label_smoothing)
 
     def log_probabilities(self, hidden: Tensor) -> Tensor:
         """[n, V]"""

@@ -16,11 +16,14 @@ class FullSoftmax(nn.Module):
     """log p(w | h) = s_w - log sum over all v of exp(s_v),    s = W h + b.
 
     hidden [n, D], targets [n] int64 or IGNORED. Costs n V D multiply-adds. `tied` is an embedding's weight [V, D] that
-    becomes W (Press and Wolf 2017; Inan et al. 2017).
+    becomes W (Press and Wolf 2017; Inan et al. 2017). Label smoothing is of the loss alone.
     """
 
-    def __init__(self, width: int, num_words: int, tied: nn.Parameter | None = None) -> None:
+    def __init__(
+        self, width: int, num_words: int, tied: nn.Parameter | None = None, *, label_smoothing: float = 0.0
+    ) -> None:
         super().__init__()
+        self.label_smoothing = label_smoothing
         self.linear = nn.Linear(width, num_words)
         nn.init.zeros_(self.linear.bias)
         if tied is not None:
@@ -31,8 +34,8 @@ class FullSoftmax(nn.Module):
         return self.linear.out_features
 
     def loss_sum(self, hidden: Tensor, targets: Tensor, rows_of: Tensor, num_rows: int | None = None) -> Tensor:
-        """The summed cross-entropy in nats."""
-        return cross_entropy_sum(self.linear(hidden), targets)
+        """The summed cross-entropy in nats, with smoothed targets where that is asked for."""
+        return cross_entropy_sum(self.linear(hidden), targets, label_smoothing=self.label_smoothing)
 
     def log_probabilities(self, hidden: Tensor) -> Tensor:
         """[n, V]"""

@@ -116,15 +116,19 @@ def build(
     counts: Sequence[int],
     options: OutputOptions = OutputOptions(),
     tied: nn.Parameter | None = None,
+    *,
+    label_smoothing: float = 0.0,
 ) -> OutputLayer:
     """The output layer of a kind.
 
     width   D of the hidden states
     counts  [V] how often each word occurs in training, in the order of the words' numbers
     tied    the embedding's weight [V, D], to be the words' weight vectors too; not for class and huffman
+    label_smoothing  share of the target spread over all words in training, for kind full alone: it takes the
+            probability of every word, and not to compute those is what the other kinds are for
 
-    Raises OptionError for an option that this kind does not read, and for a tie that it cannot keep; ShapeError where
-    the tied weight is of another shape, or there are fewer than 2 words.
+    Raises OptionError for an option that this kind does not read, and for a tie or smoothing that it cannot keep;
+    ShapeError where the tied weight is of another shape, or there are fewer than 2 words.
     """
     _require_read(kind, options)
     if len(counts) < 2:
@@ -136,8 +140,13 @@ def build(
             f"output kind {kind!r} has vectors of classes or tree nodes, which cannot be tied to the embedding's of "
             "words; leave the tie out, or choose full, adaptive, sampled, importance, nce, ranking or shortlist."
         )
+    if label_smoothing and kind != "full":
+        raise OptionError(
+            f"--label-smoothing {label_smoothing:g}: spreads the target over all words, whose probabilities "
+            f"--output.kind {kind} does not compute in training; take full, or state 0."
+        )
     if kind == "full":
-        return FullSoftmax(width, len(counts), tied)
+        return FullSoftmax(width, len(counts), tied, label_smoothing=label_smoothing)
     if kind == "adaptive":
         return AdaptiveSoftmax(width, counts, cutoffs=options.cutoffs, tied=tied)
     if kind == "class":

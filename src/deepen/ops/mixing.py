@@ -11,10 +11,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from deepen.core import rng
-from deepen.ops.losses import IGNORED
+from deepen.ops.losses import cross_entropies
 
 IMAGE_DRAWS = 4  # random numbers that `mixed_images` takes for one image
 
@@ -137,14 +136,11 @@ def mixed_cross_entropy_sum(
     targets, others  [B] int64 in [0, K), or IGNORED for a row that counts for nothing
     share    [B] float in [0, 1]
     weights  [B] float, None for 1 each
-    returns  scalar; CE is that of `cross_entropy_sum`, smoothing included
+    returns  scalar; CE is that of `cross_entropies`, smoothing included
 
     It is linear in the target, so it equals the cross-entropy with the mixed target.
     """
-    own, other = (
-        F.cross_entropy(logits, y, reduction="none", label_smoothing=label_smoothing, ignore_index=IGNORED)
-        for y in (targets, others)
-    )
+    own, other = (cross_entropies(logits, y, label_smoothing=label_smoothing) for y in (targets, others))
     mixed = share * own + (1 - share) * other
     return mixed.sum() if weights is None else mixed @ weights
 

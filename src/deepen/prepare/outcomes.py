@@ -35,13 +35,6 @@ from deepen.prepare.table_target import (
 )
 
 TRUTH = "truth"
-LABEL_SMOOTHING: Mapping[str, Any] = {  # what tasks say of the option
-    "help": "share of the target spread over all classes",
-    "least": 0.0,
-    "below": 1.0,
-    "search": "0..0.2",
-    "prepares": False,
-}
 
 
 class Outcome(Protocol):

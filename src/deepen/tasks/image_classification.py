@@ -25,7 +25,7 @@ from deepen.nn.shapes import ImageShape
 from deepen.ops.augment import AUGMENTATIONS, augment, num_draws
 from deepen.ops.auxiliary import with_auxiliary
 from deepen.ops.combine import mean_class_logits
-from deepen.ops.losses import Loss, cross_entropy_sum
+from deepen.ops.losses import Loss, cross_entropy_sum, spread_over
 from deepen.ops.mixing import IMAGE_DRAWS, mixed_cross_entropy_sum, mixed_images, partner_rows
 from deepen.prepare import image, image_graph, labels, mirror
 from deepen.prepare.answers import ClassAnswer, class_answers
@@ -84,16 +84,7 @@ class Options:
             "prepares": False,
         },
     )
-    label_smoothing: float = field(
-        default=0.0,
-        metadata={
-            "help": "share of the target spread over all classes",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.2",
-            "prepares": False,
-        },
-    )
+    label_smoothing: float = field(default=0.0, metadata=spread_over("classes"))
     top: int = field(default=5, metadata={"help": "classes listed in an answer", "least": 1})
     max_megapixels: float = field(
         default=64.0, metadata={"help": "larger images are refused before they are decoded", "above": 0.0}

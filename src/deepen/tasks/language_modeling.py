@@ -46,7 +46,7 @@ from deepen.nn.shapes import TextShape
 from deepen.nn.shortlist_tail import rare_pairs
 from deepen.nn.sketch import sketched
 from deepen.ops.decoding_options import DecodingOptions
-from deepen.ops.losses import Loss
+from deepen.ops.losses import Loss, spread_over
 from deepen.prepare import corpus, corpus_batches, language_rows
 from deepen.prepare.embeddings import starting_embedding
 from deepen.prepare.encoded import Batch, Draws, Encoded
@@ -56,7 +56,7 @@ from deepen.prepare.text import TextOptions
 
 CONTRACT = "language model"
 READ_BY_COUNTING = {"seed", "device", "devices", "threads", "timeout", "fallback_dir", "checkpoint_every"}
-FURTHER = ("tail", "ngram_features", "feature_table", "embeddings")
+FURTHER = ("tail", "ngram_features", "feature_table", "embeddings", "label_smoothing")
 EMBEDDING = "embedding.weight"
 BY_TOKEN = ("linear.weight", "linear.bias")  # of an output layer, where these have a row for each token
 TEXT = TextOptions()
@@ -136,6 +136,9 @@ class Options:
             "--freeze embedding keeps them as they are",
             "prepares": False,
         },
+    )
+    label_smoothing: float = field(
+        default=0.0, metadata=spread_over("words", "; of output kind full, then the default", search=None)
     )
     context: int | None = field(
         default=None,
@@ -256,6 +259,7 @@ class Task:
             tied=options.tied,
             feature_order=options.ngram_features,
             feature_table=options.feature_table,
+            label_smoothing=options.label_smoothing,
             pairs=self.state.get("pairs"),
         )
 
@@ -310,7 +314,8 @@ class Task:
 
     def lesson(self, teacher: nn.Module, temperature: float) -> NextTokenLesson:
         """The distributions of each next token, with the states of windows that follow one another."""
-        return NextTokenLesson(teacher, temperature, self._sketch if self.is_sequential else None)
+        sketch = self._sketch if self.is_sequential else None
+        return NextTokenLesson(teacher, temperature, sketch, label_smoothing=self.options.label_smoothing)
 
     def metrics(self) -> Perplexity:
         """Perplexity and its company."""

@@ -28,7 +28,7 @@ from deepen.nn.contracts import CONTRACTS
 from deepen.nn.noise import noisy
 from deepen.nn.shapes import TableShape
 from deepen.ops.combine import mean_class_logits
-from deepen.ops.losses import Loss, cross_entropy_sum
+from deepen.ops.losses import Loss, cross_entropy_sum, spread_over
 from deepen.ops.members import flat_members
 from deepen.ops.mixing import mixed_cross_entropy_sum, mixed_rows, partner_rows
 from deepen.prepare import labels, table_graph, tabular
@@ -48,16 +48,7 @@ class Options:
 
     model: str = field(default="tabm", metadata={"help": "the network; `deepen list` names them"})
     columns: ColumnOptions = COLUMNS
-    label_smoothing: float = field(
-        default=0.0,
-        metadata={
-            "help": "share of the target spread over all classes",
-            "least": 0.0,
-            "below": 1.0,
-            "search": "0..0.2",
-            "prepares": False,
-        },
-    )
+    label_smoothing: float = field(default=0.0, metadata=spread_over("classes"))
     mixup: float = field(
         default=0.0,
         metadata={

@@ -26,7 +26,7 @@ from deepen.explain.text import TextExplainer
 from deepen.explain.text_gates import Side
 from deepen.nn.contracts import CONTRACTS
 from deepen.nn.shapes import TextShape
-from deepen.ops.losses import Loss
+from deepen.ops.losses import Loss, spread_over
 from deepen.prepare import outcomes, text, text_graph, text_inputs, text_order
 from deepen.prepare.embeddings import rows_of_tokens, starting_tables
 from deepen.prepare.encoded import Batch, Draws, Encoded
@@ -47,7 +47,7 @@ class Options:
     model: str = field(default="textcnn", metadata={"help": "the network; `deepen list` names them"})
     text: TextOptions = TEXT
     embeddings: str | None = field(default=None, metadata=EMBEDDINGS)
-    label_smoothing: float = field(default=0.0, metadata=outcomes.LABEL_SMOOTHING)
+    label_smoothing: float = field(default=0.0, metadata=spread_over("classes"))
     word_dropout: float = field(default=0.0, metadata=WORD_DROPOUT)
     threshold: float | None = field(
         default=None,

@@ -16,7 +16,6 @@ from typing import Any, Literal, cast
 import numpy as np
 import pyarrow as pa
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepen.compress.lesson_tags import TagLesson
@@ -35,7 +34,7 @@ from deepen.metrics.tagging_figures import figures_of
 from deepen.nn.contracts import CONTRACTS
 from deepen.nn.crf import LinearChainCRF
 from deepen.nn.shapes import TextShape
-from deepen.ops.losses import IGNORED, Loss
+from deepen.ops.losses import IGNORED, Loss, cross_entropies, spread_over
 from deepen.prepare import tag_learn, tags, text, text_graph, text_inputs, text_order, word_characters
 from deepen.prepare.encoded import Batch, Draws, Encoded
 from deepen.prepare.ragged import Ragged
@@ -75,6 +74,9 @@ class Options:
             "help": "word vectors to begin with: a file (word2vec, GloVe, fastText .vec) or a run of word-vectors; "
             "--freeze embedding keeps them as they are"
         },
+    )
+    label_smoothing: float = field(
+        default=0.0, metadata=spread_over("tags", "; of networks without a chain (CRF)", search=None)
     )
     word_dropout: float = field(
         default=1.0,
@@ -172,11 +174,20 @@ class Task:
         return Batch({**tensors, "ids": ids}, int(mask.sum()), rows)
 
     def build(self) -> nn.Module:
-        """The network for this vocabulary and these tags; its chain allows what the scheme allows."""
+        """The network for this vocabulary and these tags; its chain allows what the scheme allows.
+
+        Raises OptionError for label smoothing of a network with a chain.
+        """
         named = names.model(self.options.model, CONTRACT)
         module = importlib.import_module(named.module)
         network = module.build(named.name, self._shape(), len(self.tags), self.network or module.Options())
         if network.crf is not None:
+            if self.options.label_smoothing:
+                raise OptionError(
+                    f"--label-smoothing {self.options.label_smoothing:g}: {self.options.model} scores the tags of a "
+                    "sentence as a chain (CRF), which has no softmax over the tags of a token to be spread over; take "
+                    "--no-network.crf, or state 0."
+                )
             network.crf.allowed = self._allowed.clone()
         return network
 
@@ -199,7 +210,10 @@ class Task:
         return {name: rows for name, rows in tables if name in network and len(network[name]) == len(rows)}
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
-        """-ln of the probability of each sentence's tags, summed; a sentence's weight is that of all its tokens."""
+        """-ln of the probability of each sentence's tags, summed; a sentence's weight is that of all its tokens.
+
+        With label smoothing the cross-entropy with the smoothed target of each token, instead.
+        """
         nats = self._nats(model, self._emissions(model, batch), batch)
         return Loss(nats @ batch["weight"] if "weight" in batch.tensors else nats.sum())
 
@@ -337,13 +351,13 @@ class Task:
         return _at_least_float32(model(batch["ids"], batch["mask"], batch["characters"]))
 
     def _nats(self, model: nn.Module, emissions: Tensor, batch: Batch) -> Tensor:
-        """[B]; a tag that was never learned stands as the first."""
+        """[B], smoothed where that is asked for; a tag that was never learned stands as the first."""
         mask = batch["mask"]
         truth = torch.where(batch["truth"] < len(self.tags), batch["truth"], 0)
         if (chain := _chain_of(model)) is not None:
             return chain.loss(emissions, truth, mask)
         wanted = truth.masked_fill(~mask, IGNORED)
-        return F.cross_entropy(emissions.mT, wanted, reduction="none", ignore_index=IGNORED).sum(1)
+        return cross_entropies(emissions.mT, wanted, label_smoothing=self.options.label_smoothing).sum(1)
 
     def _decoded(self, outputs: Tensor, mask: Tensor) -> Tensor:
         """[B, T] int64: the most probable tags, where they mean entities among those that the scheme allows."""
