@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import http.server
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 Handler = http.server.BaseHTTPRequestHandler
+CERTIFICATE = Path(__file__).with_name("remote.pem")  # for 127.0.0.1, signed by itself, with its key, for tests alone
 
 
 @dataclass
@@ -27,8 +30,8 @@ class Server:
 
 
 @contextmanager
-def serving(server: Server) -> Iterator[Server]:
-    """The server at `server.address` while the block runs."""
+def serving(server: Server, *, secure: bool = False) -> Iterator[Server]:
+    """The server at `server.address` while the block runs; where it is `secure`, over TLS with CERTIFICATE."""
 
     class Answer(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -48,8 +51,12 @@ def serving(server: Server) -> Iterator[Server]:
 
     listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     listening.daemon_threads = True
+    if secure:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATE)
+        listening.socket = context.wrap_socket(listening.socket, server_side=True)
     threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
-    server.address = f"http://127.0.0.1:{listening.server_address[1]}/"
+    server.address = f"{'https' if secure else 'http'}://127.0.0.1:{listening.server_address[1]}/"
     try:
         yield server
     finally:

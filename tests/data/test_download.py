@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import http.client
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -14,7 +17,20 @@ import pytest
 from deepen.core.errors import FileError
 from deepen.data.catalogue import RemoteFile, entries, entry
 from deepen.data.download import FetchError, Patience, download
-from tests.data.remote import Server, cut_at, holding, refuses, serving, silent, trickling, whole, without_ranges
+from tests.data.remote import (
+    CERTIFICATE,
+    Server,
+    cut_at,
+    holding,
+    refuses,
+    serving,
+    silent,
+    trickling,
+    whole,
+    without_ranges,
+)
+from tests.faults.harness import leave_room
+from tests.torture.kills import succeeds
 
 CONTENT = np.random.default_rng(7).bytes(100_003)
 QUICK = Patience(silent_seconds=0.6, least_rate=1000.0, tries=3, most_wait=5.0)
@@ -193,6 +209,91 @@ def test_no_tls_where_tls_is_expected_is_a_sentence(tmp_path: Path) -> None:
         secure = RemoteFile(file.name, file.num_bytes, file.sha256, (server.address.replace("http:", "https:"),))
         with pytest.raises(FetchError, match="the encrypted connection fails"):
             download(secure, tmp_path / "a.gz", patience=QUICK, pause=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_trusted", "words"),
+    [("127.0.0.1", False, r"self.signed certificate"), ("localhost", True, r"Hostname mismatch.*'localhost'")],
+)
+def test_a_certificate_that_proves_nothing_is_refused_at_once(
+    host: str, is_trusted: bool, words: str, tmp_path: Path, monkeypatch
+) -> None:
+    """One that nobody vouches for, and a trusted one of another host."""
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    pauses: list[float] = []
+    with serving(Server(CONTENT), secure=True) as server:
+        server.address = server.address.replace("127.0.0.1", host)
+        with pytest.raises(FetchError, match=rf"^{server.address}a.gz: its certificate cannot be trusted \({words}"):
+            download(file_at(server), tmp_path / "a.gz", patience=QUICK, pause=pauses.append)
+    assert not server.requests and not pauses and names(tmp_path) == []
+
+
+def test_a_trusted_connection_that_is_cut_goes_on(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    with serving(Server(CONTENT, [cut_at(70_001), whole]), secure=True) as server:
+        download(file_at(server), tmp_path / "a.gz", patience=QUICK, pause=lambda _: None)
+    assert (tmp_path / "a.gz").read_bytes() == CONTENT and names(tmp_path) == ["a.gz"]
+    assert [asked for _, asked, _ in server.requests] == ["", "bytes=70001-"]
+
+
+def test_a_network_that_goes_away_meanwhile_is_no_fault_of_the_disk(tmp_path: Path, monkeypatch) -> None:
+    """The system says so with the same kind of exception as it says that of a disk."""
+    came: list[int] = []
+    real = http.client.HTTPResponse.read1
+
+    def read1(self, number: int = -1) -> bytes:
+        if len(came) == 1:
+            came.append(0)
+            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+        came.append(len(content := real(self, min(number, 9_001))))
+        return content
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read1", read1)
+    with serving(Server(CONTENT)) as server:
+        get(file_at(server), tmp_path / "a.gz")
+    assert (tmp_path / "a.gz").read_bytes() == CONTENT
+    assert [asked for _, asked, _ in server.requests] == ["", f"bytes={came[0]}-"]
+
+
+def test_a_disk_that_takes_only_a_part_of_a_write_loses_nothing(tmp_path: Path, monkeypatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, content: real(descriptor, bytes(content)[:997]))
+    with serving(Server(CONTENT)) as server:
+        get(file_at(server), tmp_path / "a.gz")
+    assert (tmp_path / "a.gz").read_bytes() == CONTENT and len(server.requests) == 1
+
+
+@pytest.mark.parametrize("room", [0, 41_017, 100_002])
+def test_a_disk_that_becomes_full_is_said_and_what_came_is_kept(room: int, tmp_path: Path) -> None:
+    with serving(Server(CONTENT)) as first, serving(Server(CONTENT)) as second:
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(FileError, match=r"a.gz.part: disk full: needs 100.0 kB, .* free some space") as caught,
+        ):
+            leave_room(patch, room)
+            get(file_at(first, second), tmp_path / "a.gz")
+        assert not isinstance(caught.value, FetchError) and not second.requests, "another address is no help"
+        assert (tmp_path / "a.gz.part").read_bytes() == CONTENT[:room]
+        get(file_at(first), tmp_path / "a.gz")
+    assert (tmp_path / "a.gz").read_bytes() == CONTENT and names(tmp_path) == ["a.gz"]
+    assert [asked for _, asked, _ in first.requests] == ["", f"bytes={room}-" if room else ""]
+
+
+def test_a_limit_on_the_size_of_files_is_a_sentence(tmp_path: Path) -> None:
+    """The system's own refusal, in the middle of a write: what fits of it stands."""
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_021, 50_021))
+        with pytest.raises(FileError, match=r"a.gz.part: the file would be larger than the system allows"):
+            get(file, tmp_path / "a.gz")
+
+    with serving(Server(CONTENT)) as server:
+        file = file_at(server)
+        assert succeeds(limited)
+        assert (tmp_path / "a.gz.part").read_bytes() == CONTENT[:50_021]
+        get(file, tmp_path / "a.gz")
+    assert (tmp_path / "a.gz").read_bytes() == CONTENT and server.requests[1][1] == "bytes=50021-"
 
 
 def test_a_full_disk_is_known_before_the_first_byte(tmp_path: Path, monkeypatch) -> None:

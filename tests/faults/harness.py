@@ -11,6 +11,7 @@ A case builds a broken thing in a folder and says which verdict it must get:
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -23,6 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import pytest
 
 from deepen.cli.main import main
 
@@ -168,6 +171,20 @@ def assert_trained(case: Case, data: Path | str, folder: Path, checked: Outcome)
         assert known or entry["kind"] in ONLY_CHECKED, (entry, said)
     numbers = (out / "metrics.jsonl").read_text("utf-8")
     assert "NaN" not in numbers and "Infinity" not in numbers
+
+
+def leave_room(patch: pytest.MonkeyPatch, num_bytes: int) -> None:
+    """From now on files take so many bytes in all; the write that is one too many is done in part, as disks do it."""
+    left, real = [num_bytes], os.write
+
+    def write(descriptor: int, content: bytes) -> int:
+        fits = bytes(content)[: left[0]]
+        if not fits:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left[0] -= len(fits)
+        return real(descriptor, fits)
+
+    patch.setattr(os, "write", write)
 
 
 def listing(folder: Path) -> dict[str, str]:

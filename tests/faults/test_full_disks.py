@@ -17,7 +17,7 @@ import pytest
 from deepen.bundle import load
 from deepen.core import files
 from deepen.engine.events import Silent
-from tests.faults.harness import LIBRARY_WORDS, Outcome, deepen
+from tests.faults.harness import LIBRARY_WORDS, Outcome, deepen, leave_room
 from tests.torture.kills import content_of, succeeds
 from tests.torture.training import STEPS, assert_same, undisturbed
 
@@ -106,16 +106,7 @@ def test_a_disk_that_stays_full_is_said_as_what_happened_first(tmp_path: Path, e
     """Not even the status can be written; the sentence is still about the checkpoint."""
     folder = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        free = [40_000]
-        real = os.write
-
-        def write(descriptor: int, content: bytes) -> int:
-            free[0] -= len(content)
-            if free[0] < 0:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return real(descriptor, content)
-
-        patch.setattr(os, "write", write)
+        leave_room(patch, 40_000)
         outcome = train(folder)
     assert_sentence(outcome, "checkpoint", "disk full: needs ")
     assert load.load_header(folder)["status"] == "training"

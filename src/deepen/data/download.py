@@ -15,10 +15,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from deepen.core.disk import file_error
@@ -146,9 +146,9 @@ def _continue(
             headers["If-Range"] = etag
     with _answer(address, headers, patience, schemes) as answer:
         if answer.status == 206 and start and _begins_at(answer, start):
-            mode = "ab"
+            mode = os.O_APPEND
         elif answer.status == 200:
-            start, mode = 0, "wb"
+            start, mode = 0, os.O_TRUNC
         else:
             _forget(target)
             raise _Temporary(f"answers {answer.status} to a request for a part of the file", 0.0)
@@ -159,17 +159,18 @@ def _continue(
                 f"{address}: expected {file.num_bytes:,} bytes, but the server has {start + int(said):,}; the file was "
                 "changed there, and nothing of it is kept."
             )
+        with _written(part, file.num_bytes):
+            out = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | mode, 0o666)
         try:
-            note.write_text(answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "", "utf-8")
-            with part.open(mode, buffering=0) as out:
-                for chunk in _chunks(answer, patience, file.num_bytes - start):
-                    out.write(chunk)
-                    progress(out.tell())
-                os.fsync(out.fileno())
-        except (TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
-            raise _Temporary(_said(error)) from error
-        except OSError as error:
-            raise file_error(error, part, num_bytes=file.num_bytes) from error
+            with _written(note):  # after the part was emptied, so that it never speaks for bytes of another state
+                note.write_text(answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "", "utf-8")
+            for chunk in _chunks(answer, patience, file.num_bytes - start):
+                with _written(part, file.num_bytes):
+                    _append(out, chunk)
+                start += len(chunk)
+                progress(start)
+        finally:
+            os.close(out)
     if _length(part) < file.num_bytes:
         raise _Temporary("the connection ended early")
 
@@ -211,18 +212,31 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _chunks(answer: IO[bytes], patience: Patience, most_bytes: int) -> Iterator[bytes]:
-    """What comes, until it ends or has `most_bytes`. Raises TimeoutError where it trickles."""
+def _chunks(answer: Any, patience: Patience, most_bytes: int) -> Iterator[bytes]:
+    """What comes, until it ends or has `most_bytes`. Raises _Temporary where the connection fails or trickles."""
     since, got = time.monotonic(), 0
-    while most_bytes > 0 and (chunk := answer.read1(min(CHUNK_BYTES, most_bytes))):  # type: ignore[attr-defined]
+    while most_bytes > 0:
+        try:
+            chunk = answer.read1(min(CHUNK_BYTES, most_bytes))
+        except (OSError, http.client.HTTPException) as error:
+            raise _Temporary(_said(error)) from error
+        if not chunk:
+            return
         most_bytes -= len(chunk)
         got += len(chunk)
         yield chunk
         elapsed = time.monotonic() - since
         if elapsed > patience.silent_seconds:
             if got < patience.least_rate * elapsed:
-                raise TimeoutError(f"only {got:,} bytes came in {duration(elapsed)}")
+                raise _Temporary(f"only {got:,} bytes came in {duration(elapsed)}")
             since, got = time.monotonic(), 0
+
+
+def _append(descriptor: int, chunk: bytes) -> None:
+    """Writes all of it: a disk that is nearly full takes a part, and says so only in the number of bytes."""
+    left = memoryview(chunk)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def _begins_at(answer: Any, start: int) -> bool:
@@ -240,7 +254,7 @@ def _said(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return f"the encrypted connection fails ({(error.reason or 'no reason given').replace('_', ' ').lower()})"
     if isinstance(error, TimeoutError):
-        return str(error) if "bytes came" in str(error) else "the server does not answer"
+        return "the server does not answer"
     if isinstance(error, http.client.IncompleteRead):
         return "the connection ended early"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -256,16 +270,29 @@ def _check_space(target: Path, file: RemoteFile) -> None:
 
 
 def _finish(part: Path, target: Path) -> None:
-    try:
+    """Puts the verified part at its place, its note gone before it: one killed in between leaves nothing over."""
+    with _written(target):
+        _note(target).unlink(missing_ok=True)
+        _sync(part, os.O_RDONLY)
         os.replace(part, target)
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _written(path: Path, num_bytes: int = 0) -> Iterator[None]:
+    """Says in a sentence about `path` what the system refuses within the block."""
+    try:
+        yield
     except OSError as error:
-        raise file_error(error, target) from error
-    _note(target).unlink(missing_ok=True)
+        raise file_error(error, path, num_bytes=num_bytes) from error
 
 
 def _forget(target: Path) -> None:

@@ -58,13 +58,18 @@ def fetch(
         return _standing(found, folder)
     check_writable(folder.parent)
     with FolderLock(folder.parent):
+        if folder.exists():  # another process has just put it there
+            return _standing(found, folder)
         part = folder.with_name(f".{folder.name}.deepen-part")
         _make(part)
-        sweep(part)
-        _download(found, part, progress, patience, schemes)
-        _seal(found, part)
+        for place in (folder.parent, part):
+            sweep(place)
+        if not _is_sealed(found, part):
+            _download(found, part, progress, patience, schemes)
+            _seal(found, part)
         try:
-            os.rename(part, folder)
+            _remove_archives(found, part)
+            os.replace(part, folder)
         except OSError as error:
             raise file_error(error, folder) from error
     return Fetched(found.name, folder, found.task, True, _num_bytes(folder))
@@ -91,16 +96,24 @@ def _download(
             progress((before + file.num_bytes) / found.num_bytes, f"unpacking {file.name}")
             extract(target, file.members, part)
         done += file.num_bytes
-    for file in found.files:
-        if file.members:
-            (part / file.name).unlink()
 
 
 def _seal(found: Entry, part: Path) -> None:
-    """Leaves the list of digests that `check --hashes` and the next `fetch` compare with."""
-    names = sorted(path.name for path in part.iterdir() if path.name not in (SUMS, ABOUT))
-    write_text(part / SUMS, "".join(f"{sha256_file(part / name)}  {name}\n" for name in names))
+    """Leaves the list of digests that `check --hashes` and the next `fetch` compare with: the last to be written."""
     write_text(part / ABOUT, f"{found.name}: {found.about}\nfrom {found.home}\nterms of use: {found.terms}\n")
+    write_text(part / SUMS, "".join(f"{sha256_file(part / name)}  {name}\n" for name in _names(found)))
+
+
+def _is_sealed(found: Entry, part: Path) -> bool:
+    """Whether a fetch was interrupted when all was there: its archives may be gone then, and are not needed again."""
+    expected = _expected(found, part) if (part / SUMS).exists() else None
+    return expected is not None and _changed(part, expected) is None
+
+
+def _remove_archives(found: Entry, part: Path) -> None:
+    for file in found.files:
+        if file.members:
+            (part / file.name).unlink(missing_ok=True)
 
 
 def _standing(found: Entry, folder: Path) -> Fetched:
@@ -111,11 +124,10 @@ def _standing(found: Entry, folder: Path) -> Fetched:
             f"{folder}: expected nothing there, or {found.name} as it was fetched, but it holds something else; "
             "name another folder with --out."
         )
-    for name, digest in expected.items():
-        if not (folder / name).is_file() or sha256_file(folder / name) != digest:
-            raise FileError(
-                f"{folder / name}: is missing or has changed since it was fetched; remove {folder} and fetch it again."
-            )
+    if changed := _changed(folder, expected):
+        raise FileError(
+            f"{folder / changed}: is missing or has changed since it was fetched; remove {folder} and fetch it again."
+        )
     return Fetched(found.name, folder, found.task, False, _num_bytes(folder))
 
 
@@ -128,9 +140,21 @@ def _expected(found: Entry, folder: Path) -> dict[str, str] | None:
         lines = (folder / SUMS).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return None
-    names = {Path(member).name for file in found.files for member in file.members}
     read = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    return read if set(read) == names else None
+    return read if sorted(read) == _names(found) else None
+
+
+def _changed(folder: Path, expected: dict[str, str]) -> str | None:
+    """The first file that is missing or has another digest."""
+    for name, digest in expected.items():
+        if not (folder / name).is_file() or sha256_file(folder / name) != digest:
+            return name
+    return None
+
+
+def _names(found: Entry) -> list[str]:
+    """The files of the data set, sorted: what is in its archives, and those that come as they are."""
+    return sorted(Path(name).name for file in found.files for name in (file.members or (file.name,)))
 
 
 def _make(part: Path) -> None:
