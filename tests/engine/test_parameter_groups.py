@@ -151,6 +151,18 @@ def test_the_network_begins_with_what_was_loaded_and_draws_the_rest_as_without()
     assert torch.equal(state["4.weight"], fresh.state_dict()["4.weight"])
 
 
+def test_an_initialization_undoes_neither_what_was_loaded_nor_a_trunk_of_its_own():
+    """0.weight is loaded, 4.weight is frozen and not loaded: it begins by the formula, as what learns does."""
+    start = loaded_start(of=("0",))
+    options = dataclasses.replace(
+        OPTIONS, initialization="constant", initialization_value=0.125, weights="some.pth", freeze=("0", "4.weight")
+    )
+    state = fit(SmallTask(batch_norm=True), TRAIN, None, options, start=start).model.state_dict()
+    for name, tensor in start.tensors.items():
+        assert torch.equal(state[name], tensor), name
+    assert (state["4.weight"] == 0.125).all() and state["4.bias"].any()
+
+
 @pytest.mark.parametrize("options", [TUNED, dataclasses.replace(OPTIONS, weights="some.pth", trunk_lr=0.1)])
 @pytest.mark.parametrize("step", [1, 9, 14])
 def test_killed_and_resumed_without_the_weights_is_never_killed(tmp_path, options, step):

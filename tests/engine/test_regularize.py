@@ -107,6 +107,25 @@ def test_max_norm_is_the_loop_over_units():
         assert torch.equal(list(model.parameters())[index], before[index])
 
 
+def test_max_norm_of_a_recurrent_layer_is_the_loop_over_the_units_of_its_gates():
+    """By hand: the rows of W and of U, 4 gates of 2 units, some within the ball and some beyond; biases stay."""
+    layer = nn.LSTM(3, 2)
+    before = {}
+    with torch.no_grad():
+        for name, p in layer.named_parameters():
+            p.copy_(torch.linspace(-0.9, 1.3, p.numel()).view(p.shape))
+            before[name] = p.clone()
+    MaxNorm(nn.ModuleDict({"reader": layer}), 0.75).apply()
+    for name in ("weight_ih_l0", "weight_hh_l0"):
+        shrunk = 0
+        for row, was in zip(getattr(layer, name).tolist(), before[name].tolist(), strict=True):
+            norm = sum(w * w for w in was) ** 0.5
+            assert row == pytest.approx([w * min(1.0, 0.75 / norm) for w in was], rel=1e-6)
+            shrunk += norm > 0.75
+        assert 0 < shrunk < 8
+    assert all(torch.equal(p, before[name]) for name, p in layer.named_parameters() if name.startswith("bias"))
+
+
 def test_max_norm_holds_after_every_update():
     training = started(max_norm=0.25)
     for rows in training.order():

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from deepen.nn import recurrent_cells
 from deepen.nn.init import (
     NAMES,
     orthogonal_,
@@ -134,6 +135,69 @@ def test_a_transposed_convolution_counts_inputs_first():
     layer = nn.ConvTranspose2d(31, 5, 3)
     ((_, weight),) = weights_of(layer)
     assert (weight.fan_in, weight.fan_out, weight.incoming) == (31 * 9, 5 * 9, (0, 2, 3))
+
+
+def drawn_by_gate(layer: nn.RNNBase, gates: int, formula) -> dict[str, torch.Tensor]:
+    """What `formula` gives for each gate's rows of W and U, one after the other, as a loop over torch.nn's layout."""
+    made = {}
+    for name, parameter in layer.named_parameters():
+        made[name] = torch.zeros_like(parameter)
+        for gate in range(gates if name.startswith("weight") else 0):
+            formula(made[name][gate * layer.hidden_size : (gate + 1) * layer.hidden_size])
+    return made
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
+def test_each_gate_of_a_recurrent_layer_begins_by_itself(name, kind, gates):
+    """The one thing that stays is the bias of an LSTM's forget gate, its second: a model says how much it forgets."""
+    layer = kind(11, 7, num_layers=2, bidirectional=True)
+    before = {name: p.detach().clone() for name, p in layer.named_parameters()}
+    torch.manual_seed(5)
+    start(layer, name)
+    torch.manual_seed(5)
+    wanted = drawn_by_gate(layer, gates, REFERENCES[name])
+    if kind is nn.LSTM:
+        for place in wanted:
+            if place.startswith("bias"):
+                wanted[place][7:14] = before[place][7:14]
+    for place, p in layer.named_parameters():
+        assert torch.allclose(p, wanted[place], rtol=1e-6, atol=1e-7), place
+
+
+def test_the_fans_of_recurrent_weights_by_hand():
+    cells = nn.ModuleList([nn.LSTM(11, 7), nn.GRUCell(5, 3), recurrent_cells.LSTMCell(13, 2)])
+    found = [(tuple(w.parameter.shape), w.gates, w.fan_in, w.fan_out, w.incoming) for _, w in weights_of(cells)]
+    assert found == [
+        ((28, 11), 4, 11, 7, (1,)),
+        ((28, 7), 4, 7, 7, (1,)),
+        ((9, 5), 3, 5, 3, (1,)),
+        ((9, 3), 3, 3, 3, (1,)),
+        ((8, 13), 4, 13, 2, (1,)),
+        ((8, 2), 4, 2, 2, (1,)),
+    ]
+
+
+def test_an_orthogonal_recurrent_network_keeps_the_length_of_its_state():
+    """Without inputs, U h of a plain network is as long as h; of packed gates drawn as one matrix it would not be."""
+    torch.manual_seed(0)
+    layer = nn.LSTM(5, 13)
+    start(layer, "orthogonal", 1.5)
+    h = torch.randn(13)
+    for u in layer.weight_hh_l0.detach().chunk(4):
+        assert float((u @ h).norm()) == pytest.approx(1.5 * float(h.norm()), rel=1e-5)
+
+
+def test_what_is_frozen_keeps_every_bit():
+    network = nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 3), nn.LSTM(3, 2))
+    network[0].requires_grad_(False)
+    network[1].bias.requires_grad_(False)
+    network[2].weight_ih_l0.requires_grad_(False)
+    kept = {"0.weight", "0.bias", "1.bias", "2.weight_ih_l0"}
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    start(network, "he-normal")
+    stayed = {name for name, p in network.named_parameters() if torch.equal(p, before[name])}
+    assert stayed == kept
 
 
 def test_a_value_multiplies_and_norms_and_embeddings_stay():

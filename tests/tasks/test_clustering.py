@@ -86,6 +86,13 @@ def test_the_features_of_a_run_are_clustered_and_kept(classifier, tmp_path):
     assert len(answers) == 1797 and dataclasses.asdict(answers[0])["source"].startswith("digits")
 
 
+def test_an_initialization_leaves_the_run_s_network_as_it_is(classifier, tmp_path):
+    given = {"clusters": 3, "features": str(classifier.folder), "initialization": "he-normal", "steps": 1, "threads": 1}
+    kept = loaded(train("clustering", "digits", given, out=tmp_path / "run").folder).model.extractor.state_dict()
+    for name, value in loaded(classifier.folder).model.state_dict().items():
+        assert torch.equal(kept[name], value), name
+
+
 def test_what_is_clustered_is_what_the_last_layer_sees(classifier, tmp_path):
     given = {"clusters": 3, "features": str(classifier.folder), "threads": 1}
     run = loaded(train("clustering", "digits", given, out=tmp_path / "run").folder)

@@ -72,6 +72,7 @@ def classes(path, text):
         ("text-classification", {"model": "textcnn", "target": "class", "freeze": "embedding"}),
         ("text-classification", {"model": "fasttext", "target": "class", "freeze": "embedding"}),
         ("language-modeling", {"model": "gru", "freeze": "embedding", "network.hidden_size": 11, "width": 7}),
+        ("language-modeling", {"model": "gru", "freeze": "embedding", "width": 7, "initialization": "constant"}),
     ],
 )
 def test_words_of_another_run_keep_their_vectors(tmp_path, task, given):
@@ -98,6 +99,8 @@ def test_words_of_another_run_keep_their_vectors(tmp_path, task, given):
     assert [known.index(word) for word in shared] != [words.index(word) for word in shared]
     for word in shared:
         assert torch.equal(after[name][words.index(word)], before[name][known.index(word)])
+    drawn = after[name][[row for row, word in enumerate(words) if word not in known]]
+    assert drawn.any() == ("initialization" not in given), "rows without a vector begin as the tied layer does: at 0"
     if given["model"] == "fasttext":
         assert not torch.equal(after["ngrams.weight"], before["ngrams.weight"])
         assert any("ngrams.weight: hangs on all tokens" in said for said in heard.said)

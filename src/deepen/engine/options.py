@@ -304,7 +304,9 @@ class FitOptions:
         "constant",
     ] = field(
         default="model",
-        metadata={"help": "how weights of linear and convolutional layers begin; model: as the model's file says"},
+        metadata={
+            "help": "how weights of linear, convolutional and recurrent layers begin; model: as the model's file says"
+        },
     )
     initialization_value: float | None = field(
         default=None,

@@ -58,9 +58,12 @@ class Penalty:
 
 
 class MaxNorm:
-    """Keeps the weights that come into each unit of linear layers and convolutions within a ball.
+    """Keeps the weights that come into each unit of linear, convolutional and recurrent layers within a ball.
 
         w <- w min(1, limit / |w|)    for each unit, |w| over all its inputs
+
+    In a recurrent layer the units of each gate are units, and what comes from the inputs and what comes from the state
+    have a ball each.
 
     Source: Srivastava et al. 2014, Dropout, section 5.1 (there for hidden units; here the last layer is among them).
     """
@@ -69,7 +72,7 @@ class MaxNorm:
         self.limit = limit
         self._weights: Sequence[Weight] = []
         if limit is not None:
-            self._weights = [weight for _, weight in weights_of(model) if weight.parameter.requires_grad]
+            self._weights = [weight for _, weight in weights_of(model)]
 
     @torch.no_grad()
     def apply(self) -> None:

@@ -342,6 +342,11 @@ class Training:
 def fresh(task: Task, options: FitOptions) -> nn.Module:
     """The network at its random start, a function of the options and their seed."""
     torch.manual_seed(rng.key(options.seed, "initialization") % 2**63)
+    return drawn(task, options)
+
+
+def drawn(task: Task, options: FitOptions) -> nn.Module:
+    """A network at a random start, by the formula that the options name; draws come from torch's generator."""
     model = task.build()
     if options.initialization != "model":
         init.start(model, options.initialization, options.initialization_value)

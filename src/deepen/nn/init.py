@@ -5,6 +5,10 @@ many units a number goes (fan out).
 
     linear [O, I]          fan in I                         fan out O
     convolution [O, I, k]  fan in I * product of k          fan out O * product of k     (I per group, if there are any)
+    recurrent W [G H, I]   fan in I                         fan out H                    (each of the G gates by itself)
+    recurrent U [G H, H]   fan in H                         fan out H                    (likewise)
+
+A weight that is frozen when a network is built has learned already, so `start` leaves it as it is.
 
 Sizes need no lazy layers: a model is built from the shape of its inputs, so it knows all of them when it begins.
 """
@@ -20,6 +24,7 @@ from torch import Tensor, nn
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LSTM_GATES, FORGET = 4, 1  # how many an LSTM has, and the place of the one that forgets
 
 
 @dataclass(frozen=True)
@@ -29,33 +34,24 @@ class Weight:
     parameter  of any shape
     incoming   the dimensions over which one unit adds up
     fan_in, fan_out
+    gates      matrices that stand one below the other in it, each with these fans
     """
 
     parameter: Tensor
     incoming: tuple[int, ...]
     fan_in: int
     fan_out: int
+    gates: int = 1
 
 
 def weights_of(network: nn.Module) -> Iterator[tuple[nn.Module, Weight]]:
-    """Every layer that adds up its inputs, and its weight: linear layers, convolutions, and layers of many members.
+    """Every layer that adds up its inputs, with a weight that learns: linear, convolutional and recurrent layers.
 
-    A layer of a model's own is one of them if it says `incoming`: the dimensions of its `weight` that a unit adds up
-    over, all others but the last being members that stand side by side ([members, inputs, units] has (1,)).
+    A recurrent layer has two of them in each direction of each layer, for its inputs and for its state. A layer of a
+    model's own is one of them if it says `incoming`: the dimensions of its `weight` that a unit adds up over, all
+    others but the last being members that stand side by side ([members, inputs, units] has (1,)).
     """
-    for layer in network.modules():
-        if isinstance(layer, (nn.Linear, *CONVOLUTIONS)):
-            spread = math.prod(layer.weight.shape[2:])
-            fans = layer.weight.shape[1] * spread, layer.weight.shape[0] * spread
-            yield layer, Weight(layer.weight, tuple(range(1, layer.weight.dim())), *fans)
-        elif isinstance(layer, TRANSPOSED):
-            spread = math.prod(layer.weight.shape[2:])
-            incoming = (0, *range(2, layer.weight.dim()))
-            yield layer, Weight(layer.weight, incoming, layer.weight.shape[0] * spread, layer.weight.shape[1] * spread)
-        elif isinstance(incoming := getattr(layer, "incoming", None), tuple):
-            weight: Tensor = layer.weight  # type: ignore[assignment]
-            fan_in = math.prod(weight.shape[dim] for dim in incoming)
-            yield layer, Weight(weight, incoming, fan_in, weight.shape[-1])
+    return ((layer, weight) for layer, weight in _all_weights_of(network) if weight.parameter.requires_grad)
 
 
 @torch.no_grad()
@@ -140,7 +136,7 @@ BY_FANS: dict[str, Formula] = {
 
 @torch.no_grad()
 def start(network: nn.Module, name: str, value: float | None = None) -> None:
-    """Begins every weight of linear and convolutional layers by a formula, and their biases at zero, in place.
+    """Begins the weights of linear, convolutional and recurrent layers by a formula, their biases at zero, in place.
 
     name   a key of BY_FANS, or
            "orthogonal"  orthogonal rows of length `value`, by default 1
@@ -148,37 +144,71 @@ def start(network: nn.Module, name: str, value: float | None = None) -> None:
            "constant"    every weight is `value`, by default 0: for seeing why that does not learn
     value  multiplies what a formula of BY_FANS draws
 
-    Draws come from torch's generator, layer by layer in the network's order. Normalizations, embeddings and whatever
-    else a model has keep what the model gave them.
+    Draws come from torch's generator, layer by layer in the network's order. Normalizations, embeddings, the bias of an
+    LSTM's forget gate and whatever else a model has keep what the model gave them, and so does what is frozen.
     """
     for layer, weight in weights_of(network):
-        if name in BY_FANS:
-            BY_FANS[name](weight.parameter, weight.fan_in, weight.fan_out)
-            weight.parameter.mul_(1.0 if value is None else value)
-        elif name == "orthogonal":
-            for matrix in _matrices(weight):
-                orthogonal_(matrix, 1.0 if value is None else value)
-        elif name == "normal":
-            weight.parameter.normal_(0, 0.01 if value is None else value)
-        else:
-            assert name == "constant", f"no initialization is called {name!r}"
-            weight.parameter.fill_(0.0 if value is None else value)
-        if isinstance(bias := getattr(layer, "bias", None), nn.Parameter):
-            bias.zero_()
+        for part in weight.parameter.chunk(weight.gates):
+            _start_one(part, weight, name, value)
+        _zero_biases(layer, weight.gates)
 
 
 NAMES = (*BY_FANS, "orthogonal", "normal", "constant")
 
 
-def _matrices(weight: Weight) -> Iterator[Tensor]:
-    """Views of the weight, units first; of a layer of many members one for each."""
-    parameter = weight.parameter.detach()
-    if weight.incoming == tuple(range(1, parameter.dim())):
-        yield parameter
-    elif weight.incoming[0] == 0:
-        yield parameter.transpose(0, 1)
+def _start_one(part: Tensor, weight: Weight, name: str, value: float | None) -> None:
+    """Begins a whole weight, or the matrix of one of its gates."""
+    if name in BY_FANS:
+        BY_FANS[name](part, weight.fan_in, weight.fan_out)
+        part.mul_(1.0 if value is None else value)
+    elif name == "orthogonal":
+        for matrix in _matrices(part, weight.incoming):
+            orthogonal_(matrix, 1.0 if value is None else value)
+    elif name == "normal":
+        part.normal_(0, 0.01 if value is None else value)
     else:
-        yield from parameter.transpose(-1, -2).flatten(0, -3)
+        assert name == "constant", f"no initialization is called {name!r}"
+        part.fill_(0.0 if value is None else value)
+
+
+def _matrices(weight: Tensor, incoming: tuple[int, ...]) -> Iterator[Tensor]:
+    """Views of the weight, units first; of a layer of many members one for each."""
+    if incoming == tuple(range(1, weight.dim())):
+        yield weight
+    elif incoming[0] == 0:
+        yield weight.transpose(0, 1)
+    else:
+        yield from weight.transpose(-1, -2).flatten(0, -3)
+
+
+def _all_weights_of(network: nn.Module) -> Iterator[tuple[nn.Module, Weight]]:
+    for layer in network.modules():
+        if isinstance(layer, (nn.Linear, *CONVOLUTIONS)):
+            spread = math.prod(layer.weight.shape[2:])
+            fans = layer.weight.shape[1] * spread, layer.weight.shape[0] * spread
+            yield layer, Weight(layer.weight, tuple(range(1, layer.weight.dim())), *fans)
+        elif isinstance(layer, TRANSPOSED):
+            spread = math.prod(layer.weight.shape[2:])
+            incoming = (0, *range(2, layer.weight.dim()))
+            yield layer, Weight(layer.weight, incoming, layer.weight.shape[0] * spread, layer.weight.shape[1] * spread)
+        elif isinstance(incoming := getattr(layer, "incoming", None), tuple):
+            weight: Tensor = layer.weight  # type: ignore[assignment]
+            fan_in = math.prod(weight.shape[dim] for dim in incoming)
+            yield layer, Weight(weight, incoming, fan_in, weight.shape[-1])
+        else:
+            for name, parameter in layer.named_parameters(recurse=False):
+                if name.startswith(("weight_ih", "weight_hh")):  # what torch.nn calls W and U
+                    hidden: int = layer.hidden_size  # type: ignore[assignment]
+                    gates = parameter.shape[0] // hidden
+                    yield layer, Weight(parameter, (1,), parameter.shape[1], hidden, gates)
+
+
+def _zero_biases(layer: nn.Module, gates: int) -> None:
+    for name, parameter in layer.named_parameters(recurse=False):
+        if name.startswith("bias") and parameter.requires_grad:
+            for place, part in enumerate(parameter.chunk(gates)):
+                if gates < LSTM_GATES or place != FORGET:
+                    part.zero_()
 
 
 def start_convolutions(network: nn.Module) -> None:

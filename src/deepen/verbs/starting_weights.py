@@ -26,6 +26,7 @@ from deepen.core import files
 from deepen.core.errors import RunError
 from deepen.engine.parameter_groups import Start, names_to_freeze
 from deepen.engine.task import Beginning, Task
+from deepen.engine.training import drawn
 from deepen.nn.sketch import sketched
 from deepen.verbs.options import Resolved
 from deepen.verbs.starting_rows import by_rows, rows_of
@@ -109,9 +110,9 @@ def _begun(task: Beginning, chosen: Resolved) -> StartingWeights:
 
 
 def _drawn(task: Task, chosen: Resolved) -> dict[str, Tensor]:
-    """The network's state as training would begin with it."""
+    """A random start, for the rows of tables that a file has no values for."""
     torch.manual_seed(chosen.fit.seed)
-    return task.build().state_dict()
+    return drawn(task, chosen.fit).state_dict()
 
 
 def _joined(own: StartingWeights, file: StartingWeights) -> StartingWeights:
