@@ -125,6 +125,30 @@ def test_patience_stops_and_the_best_weights_are_kept():
     assert max(index for index, value in enumerate(accuracies) if value == best) == len(accuracies) - 4
 
 
+@pytest.mark.parametrize("step", [None, 60])
+def test_without_validation_patience_follows_the_training_loss_and_the_last_weights_are_kept(tmp_path, step):
+    """At this rate it soon moves up and down: the run ends three evaluations behind its lowest, resumed or not."""
+    options = dataclasses.replace(
+        OPTIONS,
+        epochs=40,
+        patience=3,
+        ema=0.0,
+        checkpoint_every="1ms",
+        optimizer=OptimizerOptions(kind="sgd", learning_rate=3.0),
+        schedule=ScheduleOptions(kind="constant", warm_up=0.0),
+    )
+    if step is not None:
+        with pytest.raises(StopAt.Killed):
+            fit(SmallTask(), TRAIN, None, options, folder=tmp_path, events=StopAt(step))
+    fitted = fit(SmallTask(), TRAIN, None, options, folder=tmp_path, resume=step is not None)
+    losses = [record["train_loss"] for record in fitted.history]
+    assert 4 <= len(losses) < 40
+    assert max(index for index, value in enumerate(losses) if value == min(losses)) == len(losses) - 4
+    last = checkpoint.load_checkpoint(tmp_path)[0]
+    for name, tensor in fitted.model.state_dict().items():
+        assert torch.equal(tensor, last[f"model.{name}"]), name
+
+
 def test_a_time_budget_is_kept_and_the_schedule_reaches_its_end():
     fitted = fit(SmallTask(), TRAIN, VAL, dataclasses.replace(OPTIONS, epochs=None, time="1.5s"))
     assert 1.2 < fitted.seconds < 2.5

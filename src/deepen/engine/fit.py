@@ -83,7 +83,7 @@ def fit(
 ) -> Fitted:
     """A network trained as the options say.
 
-    train, val  encoded tables; without `val` the last weights are kept
+    train, val  encoded tables; without `val` the last weights are kept, and patience waits for a lower training loss
     folder      a run folder for checkpoints, metrics.jsonl and timing.jsonl; None: nothing is written
     elsewhere   makes another run folder, should the first no longer be writable; None: training then ends
     resume      go on from the folder's newest checkpoint, if it has one
@@ -241,9 +241,10 @@ class _Loop:
             ).result()
             record |= {f"val_{name}": value for name, value in metrics.items()}
             watched, larger_is_better = metrics[training.task.objective[0]], training.task.objective[1] == "max"
-            self._keep_if_best(watched)
+        watched = training.ranks.from_first(float(watched))
+        self._compare(watched, 1 if larger_is_better else -1)
         if training.plateau.is_on:
-            training.plateau.see(training.ranks.from_first(watched), larger_is_better=larger_is_better)
+            training.plateau.see(watched, larger_is_better=larger_is_better)
         progress.history.append(_rounded(record))
         progress.timing.append(self._pace())
         self.keeper.append(progress.history, progress.timing)
@@ -257,12 +258,14 @@ class _Loop:
         training.loss_count = 0
         return {"learning_rate": training.rate, "train_loss": loss}
 
-    def _keep_if_best(self, value: float) -> None:
+    def _compare(self, value: float, sign: int) -> None:
+        """Whether this evaluation is the best so far; its weights are kept where there is a validation split."""
         progress, training = self.progress, self.training
-        sign = 1 if training.task.objective[1] == "max" else -1
         if math.isfinite(value) and (progress.best is None or sign * value >= sign * progress.best):
             progress.best, progress.best_step, progress.since_best = value, training.step, 0
-            progress.best_weights = {name: t.detach().clone() for name, t in training.evaluated.state_dict().items()}
+            if self.val is not None:
+                state = training.evaluated.state_dict()
+                progress.best_weights = {name: t.detach().clone() for name, t in state.items()}
         else:
             progress.since_best += 1
 

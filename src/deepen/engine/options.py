@@ -333,7 +333,12 @@ class FitOptions:
         },
     )
     patience: int = field(
-        default=0, metadata={"help": "stop after this many evaluations without a better one; 0: never", "least": 0}
+        default=0,
+        metadata={
+            "help": "stop after this many evaluations without a better one, without a validation split without a lower "
+            "training loss; 0: never",
+            "least": 0,
+        },
     )
     checkpoint_every: str = field(default="30s", metadata={"help": "time between checkpoints"})
     fallback_dir: str | None = field(
