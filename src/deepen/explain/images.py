@@ -11,30 +11,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deepen.core import rng
-from deepen.core.errors import OptionError
-from deepen.core.figures import Gallery, Sample
-from deepen.core.names import did_you_mean
+from deepen.core.figures import Sample
 from deepen.core.units import plural
 from deepen.engine.task import SharedOutputs
+from deepen.explain import layers
 from deepen.explain.explaining import Explanation, Method, Request, Unfit, class_index
+from deepen.explain.pictures import Pictures, batch_size, heat_png, patch_of, peak_of, shown
 from deepen.nn.feature_maps import frame_of, is_map, last_map_layer, layer_outputs
-from deepen.ops import attribution, heat, sheets
+from deepen.ops import attribution, heat
 from deepen.prepare.encoded import Batch
 from deepen.prepare.image import encode_png
 
 TOLERANCE = 0.05  # of the change, for integrated gradients: the advice of the paper
-SHEET_SIDE = 480  # pixels to which sheets of small maps are enlarged
-VALUES_AT_ONCE = 1 << 22  # numbers in the pictures that go through the network together
 
 
 class ImageExplainer:
     """Explains a task that brings pictures to outputs.
 
     task      the task; its outputs are logits [B, K] of `labels`
-    state     what preparing learned of the pictures: mean, std, channels
+    state     what preparing learned of the pictures (prepare/image)
     pictures  the name of the batch's tensor of normalized pictures
     truth     the name of the batch's tensor of class numbers
     """
@@ -42,8 +40,7 @@ class ImageExplainer:
     def __init__(self, task: SharedOutputs, state: Mapping[str, Any], *, pictures: str, truth: str) -> None:
         self._task, self._pictures, self._truth = task, pictures, truth
         self._labels = task.terms.labels
-        self._mean = torch.tensor(state["mean"], dtype=torch.float32).view(-1, 1, 1)
-        self._deviation = torch.tensor(state["std"], dtype=torch.float32).view(-1, 1, 1)
+        self._originals = Pictures(state)
         self.methods: dict[str, Method] = {
             "integrated-gradients": Method(
                 "what each pixel adds to the class's logit (Sundararajan et al. 2017)",
@@ -92,10 +89,11 @@ class ImageExplainer:
         """The pictures with their answers, and the truth where it is known."""
         class_index(request.options.of_class, self._labels)  # a wrong name is said before anything takes long
         for name in request.options.layer:
-            self._known_layer(request, name)
+            layers.known(request, name)
         batch = request.task.batch(request.encoded, request.rows, None).to(request.device)
         with torch.no_grad():
             logits = self._logits(request, batch)(batch[self._pictures])
+        originals = self._originals.originals(request.encoded, request.rows)
         found = []
         for index, row in enumerate(request.rows.tolist()):
             probabilities = logits[index].softmax(0)
@@ -108,21 +106,22 @@ class ImageExplainer:
             if request.has_targets:
                 told["truth"] = self._labels[int(batch[self._truth][index])]
                 said.insert(0, f"truth: {told['truth']}")
-            png = encode_png(self._shown(batch[self._pictures][index]))
+            png = encode_png(shown(originals[index]))
             found.append((Sample([*said, request.encoded.source(row)], png), told))
         return found
 
     def _integrated_gradients(self, request: Request) -> Explanation:
         found = Explanation()
         options = request.options
-        for row, image, target, logits in self._each(request):
+        kind = self._originals.usual(options.baseline, "black")
+        for row, picture, image, target, logits in self._each(request):
             path = attribution.integrated_gradients(
                 logits,
                 image,
                 target,
-                self._baseline(request, image, "black"),
+                self._originals.seen(self._originals.empty(kind, picture)).contiguous(),
                 steps=options.steps,
-                batch_size=_batch_size(image),
+                batch_size=batch_size(image),
                 tolerance=TOLERANCE,
                 most_steps=max(options.steps, 1024),
             )
@@ -131,41 +130,44 @@ class ImageExplainer:
             complete = abs(gap) <= TOLERANCE * max(1.0, abs(change))
             told = {"change": change, "sum": change - gap, "gap": gap, "complete": complete, "steps": int(path.steps)}
             said = f"sums up to {told['sum']:+.3f} of {change:+.3f}"
-            self._add(found, row, image, values, f"integrated gradients of {self._name(target)}", [said], signed=True)
+            self._add(found, row, picture, values, f"integrated gradients of {self._name(target)}", [said], signed=True)
             found.by_row[row] |= told
             found.values[row] = {"": path.values[0].cpu()}
         incomplete = sum(not told["complete"] for told in found.by_row.values())
-        kind = "black" if options.baseline == "auto" else options.baseline
         found.notes.append(
-            f"Integrated gradients start from a picture that is {_BASELINES[kind]}; orange speaks for the class, blue "
-            "against it. Each map should add up to the change of the logit on the way: "
+            f"Integrated gradients start from a picture that is {self._originals.words(kind)}; orange speaks for the "
+            "class, blue against it. Each map should add up to the change of the logit on the way: "
             f"{len(found.by_row) - incomplete} of {len(found.by_row)} do within {TOLERANCE:.0%}"
             + (f"; the others need more than {max(options.steps, 1024):,} --steps." if incomplete else ".")
+            + self._originals.remark()
         )
         return found
 
     def _saliency(self, request: Request) -> Explanation:
         found = Explanation()
-        for row, image, target, logits in self._each(request):
+        for row, picture, image, target, logits in self._each(request):
             values = attribution.saliency(logits, image, target)[0].cpu()
-            self._add(found, row, image, values, f"saliency of {self._name(target)}", [], signed=False)
+            self._add(found, row, picture, values, f"saliency of {self._name(target)}", [], signed=False)
             found.values[row] = {"": values}
-        found.notes.append("Saliency says where a small change would move the logit most, not what speaks for it.")
+        found.notes.append(
+            "Saliency says where a small change would move the logit most, not what speaks for it."
+            + self._originals.remark()
+        )
         return found
 
     def _smooth_gradients(self, request: Request) -> Explanation:
         found = Explanation()
         options = request.options
-        for row, image, target, logits in self._each(request):
+        for row, picture, image, target, logits in self._each(request):
             deviation = options.noise * float(image.max() - image.min())
             noises = (self._noise(options.seed, row, draw, image) * deviation for draw in range(options.draws))
             values = attribution.smooth_gradients(logits, image, target, noises)[0].cpu()
             name = f"SmoothGrad of {self._name(target)}"
-            self._add(found, row, image, values.abs().amax(0), name, [], signed=False)
+            self._add(found, row, picture, values.abs().amax(0), name, [], signed=False)
             found.values[row] = {"": values}
         found.notes.append(
             f"SmoothGrad averages the gradients of {options.draws} copies with noise of {options.noise:.0%} of the "
-            "picture's range."
+            f"picture's range.{self._originals.remark()}"
         )
         return found
 
@@ -173,11 +175,11 @@ class ImageExplainer:
         first = self._first(request)
         layer = self._map_layer(request, first)
         found = Explanation()
-        for row, image, target, logits in self._each(request):
+        for row, picture, image, target, logits in self._each(request):
             with torch.enable_grad():
                 x = image.clone().requires_grad_(True)
-                outputs, layers = layer_outputs(request.model, lambda x=x, logits=logits: logits(x), (layer,))
-                maps = layers[layer]
+                outputs, put_out = layer_outputs(request.model, lambda x=x, logits=logits: logits(x), (layer,))
+                maps = put_out[layer]
                 (slopes,) = torch.autograd.grad(attribution.picked(outputs, target).sum(), maps)
             coarse = attribution.grad_cam(maps.detach(), slopes)
             top, left, *whole = frame_of(request.model, lambda image=image, logits=logits: logits(image), image)
@@ -185,7 +187,9 @@ class ImageExplainer:
             values = values[top : top + image.shape[2], left : left + image.shape[3]]
             size = "x".join(map(str, maps.shape[2:]))
             said = [f"{layer}, {size} places"] if float(values.max()) > 0 else [f"{layer}: nothing speaks for it"]
-            self._add(found, row, image, values, f"Grad-CAM of {self._name(target)}", said, signed=False, quantile=1.0)
+            self._add(
+                found, row, picture, values, f"Grad-CAM of {self._name(target)}", said, signed=False, quantile=1.0
+            )
             found.by_row[row]["layer"] = layer
             found.values[row] = {"": coarse[0].cpu()}
         found.notes.append(f"Grad-CAM looks at the layer {layer}; --layer names another.")
@@ -194,104 +198,52 @@ class ImageExplainer:
     def _occlusion(self, request: Request) -> Explanation:
         found = Explanation()
         options = request.options
-        first = self._first(request)
-        side = min(first.shape[2:])
-        if options.patch and options.patch > side:
-            raise Unfit(f"--patch {options.patch}: the pictures are {side} pixels high or wide; choose at most {side}.")
-        patch = options.patch or max(2, round(side / 7))
-        stride = options.stride or (max(1, patch // 2) if side <= 64 else patch)
-        if stride > patch:
-            raise Unfit(
-                f"--stride {stride}: pixels between patches of {patch} would never be covered; at most {patch}."
-            )
-        for row, image, target, logits in self._each(request):
+        patch, stride = patch_of(options, self._first(request))
+        kind = self._originals.usual(options.baseline, "mean")
+        for row, picture, image, target, logits in self._each(request):
             result = attribution.occlusion(
-                lambda x, logits=logits: logits(x).softmax(1),
-                image[0],
+                lambda x, logits=logits: logits(self._originals.seen(x)).softmax(1),
+                picture[0],
                 int(target),
-                self._baseline(request, image, "mean")[0],
+                self._originals.empty(kind, picture)[0],
                 patch=patch,
                 stride=stride,
-                batch_size=_batch_size(image),
+                batch_size=batch_size(image),
             )
             values = result.drops.cpu()
             said = [f"from {result.whole:.0%} down to {result.lowest:.0%}"]
             name = f"occlusion of {self._name(target)}"
-            self._add(found, row, image, values, name, said, signed=True, least=1e-3)
+            self._add(found, row, picture, values, name, said, signed=True, least=1e-3)
             found.by_row[row] |= {"probability": result.whole, "lowest": result.lowest, "patch": patch}
             found.values[row] = {"": values}
-        kind = "mean" if options.baseline == "auto" else options.baseline
         found.notes.append(
             f"Occlusion covers {patch}x{patch} pixels at a time, {plural(stride, 'pixel')} further each time, with "
-            f"what is {_BASELINES[kind]}; orange is where the probability falls."
+            f"what is {self._originals.words(kind)}; orange is where the probability falls."
         )
         return found
 
     def _activations(self, request: Request) -> Explanation:
-        found = Explanation()
-        names = self._layers(request, "activations")
-        for row, image, _, logits in self._each(request):
-            with torch.no_grad():
-                _, layers = layer_outputs(request.model, lambda image=image, logits=logits: logits(image), names)
-            found.panels[row], found.by_row[row], found.values[row] = [], {}, {}
-            for name in names:
-                if name not in layers:
-                    raise Unfit(f"--layer {name}: this layer puts out no tensor while the network answers.")
-                values = layers[name][0].detach().float().cpu()
-                sheet, said = sheets.activation_sheet(values)
-                png = encode_png(heat.enlarged(sheet, SHEET_SIDE))
-                found.panels[row].append(Sample([name, said], png))
-                found.by_row[row][name] = {
-                    "shape": list(values.shape),
-                    "active": round(float((values > 0).float().mean()), 4),
-                }
-                found.values[row][name] = values
-        return found
+        calls = (
+            (row, lambda image=image, logits=logits: logits(image)) for row, _, image, _, logits in self._each(request)
+        )
+        return layers.activations(request, calls, lambda: self._run(request, self._first(request)))
 
     def _filters(self, request: Request) -> Explanation:
-        modules = dict(request.model.named_modules())
-        first = self._first(request)
-        channels, height, width = first.shape[1:]
-        names = [self._known_layer(request, name) for name in request.options.layer] or [
-            name
-            for name, module in modules.items()
-            if (isinstance(module, nn.Conv2d) and module.in_channels == channels)
-            or (isinstance(module, nn.Linear) and module.in_features == channels * height * width)
-        ][:1]
-        if not names:
-            raise Unfit("--method filters: no layer of this network sees the picture's own pixels.")
-        found = Explanation()
-        for name in names:
-            weight = getattr(modules[name], "weight", None)
-            if isinstance(weight, Tensor) and weight.dim() == 2 and weight.shape[1] == channels * height * width:
-                weight = weight.reshape(-1, channels, height, width)
-            if not isinstance(weight, Tensor) or weight.dim() != 4:
-                raise Unfit(f"--layer {name}: {type(modules[name]).__name__} has no filters to be seen as pictures.")
-            filters = weight.detach().float().cpu()
-            png = encode_png(heat.enlarged(sheets.filter_sheet(filters), SHEET_SIDE))
-            shape = "x".join(map(str, filters.shape[2:]))
-            said = f"{plural(len(filters), 'filter')} of {shape} over {plural(filters.shape[1], 'channel')}"
-            shown = f"the first {sheets.MOST_FILTERS} of " if len(filters) > sheets.MOST_FILTERS else ""
-            note = f"{shown}{said}; {sheets.filter_note(filters)}"
-            found.figures.append(Gallery(f"Filters of {name}", [Sample([name, said], png)], note=note))
-            found.numbers[name] = {
-                "shape": list(filters.shape),
-                "norms": [round(float(n), 6) for n in filters.flatten(1).norm(dim=1)],
-            }
-            found.tensors[name] = filters
-        return found
+        return layers.filters(request, self._first(request))
 
-    def _each(self, request: Request) -> Iterable[tuple[int, Tensor, Tensor, Callable[[Tensor], Tensor]]]:
-        """(row, picture [1, C, H, W], class [1], pictures -> logits) of each sample, telling the progress."""
+    def _each(self, request: Request) -> Iterable[tuple[int, Tensor, Tensor, Tensor, Callable[[Tensor], Tensor]]]:
+        """Of each sample, telling the progress: its row, the picture as it is and as the network sees it, both
+        [1, C, H, W], its class [1], and what brings pictures that are seen to logits."""
         asked = class_index(request.options.of_class, self._labels)
         for index, row in enumerate(request.rows.tolist()):
-            batch = request.task.batch(request.encoded, request.rows[index : index + 1], None).to(request.device)
+            rows = request.rows[index : index + 1]
+            batch = request.task.batch(request.encoded, rows, None).to(request.device)
             logits = self._logits(request, batch)
             image = batch[self._pictures].contiguous()
             with torch.no_grad():
                 answered = logits(image).argmax(1)
             target = answered if asked is None else torch.full_like(answered, asked)
-            yield row, image, target, logits
+            yield row, self._originals.originals(request.encoded, rows).to(request.device), image, target, logits
             request.progress((index + 1) / len(request.rows))
 
     def _logits(self, request: Request, batch: Batch) -> Callable[[Tensor], Tensor]:
@@ -309,7 +261,7 @@ class ImageExplainer:
         self,
         found: Explanation,
         row: int,
-        image: Tensor,
+        picture: Tensor,
         values: Tensor,
         name: str,
         said: list[str],
@@ -318,30 +270,10 @@ class ImageExplainer:
         quantile: float = 0.995,
         least: float = 0.0,
     ) -> None:
-        """A panel of the values [H, W] over the picture, and the place of the largest one.
-
-        least  values that stay below this are drawn as nothing
-        """
-        drawn = heat.scaled(values, quantile) if float(values.abs().max()) > least else torch.zeros_like(values)
-        png = encode_png(heat.over_picture(self._shown(image[0]), drawn, is_signed=signed))
+        """A panel of the values [H, W] over the picture, and the place of the largest one."""
+        png = heat_png(picture[0], values, signed=signed, quantile=quantile, least=least)
         found.panels[row] = [Sample([name, *said], png)]
-        y, x = divmod(int(values.argmax()), values.shape[1])
-        found.by_row[row] = {"class": name.rsplit(" of ", 1)[1], "peak": [y, x]}
-
-    def _shown(self, image: Tensor) -> Tensor:
-        """A normalized picture [C, H, W] as pixels [H, W, C] uint8."""
-        pixels = (image.detach().cpu().float() * self._deviation + self._mean) * 255
-        return pixels.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
-
-    def _baseline(self, request: Request, image: Tensor, usual: str) -> Tensor:
-        """The picture that shows nothing, like `image` [1, C, H, W]."""
-        kind = usual if request.options.baseline == "auto" else request.options.baseline
-        if kind == "blur":
-            return attribution.blurred(image, max(image.shape[2:]) / 8)
-        if kind == "mean":
-            return torch.zeros_like(image)
-        value = ((1.0 if kind == "white" else 0.0) - self._mean) / self._deviation  # [C, 1, 1]
-        return value.to(image.device).expand_as(image[0])[None].contiguous()
+        found.by_row[row] = {"class": name.rsplit(" of ", 1)[1], "peak": peak_of(values)}
 
     def _noise(self, seed: int, row: int, draw: int, image: Tensor) -> Tensor:
         values = rng.generator(seed, "smoothgrad", row, draw).standard_normal(tuple(image.shape), dtype=np.float32)
@@ -350,57 +282,20 @@ class ImageExplainer:
     def _name(self, target: Tensor) -> str:
         return self._labels[int(target)]
 
+    def _run(self, request: Request, first: Tensor) -> Tensor:
+        """The logits of a picture that stands for any."""
+        return self._logits(request, Batch({}, 1, np.zeros(1, np.int64)))(first)
+
     def _map_layer(self, request: Request, first: Tensor) -> str:
-        logits = self._logits(request, Batch({}, 1, np.zeros(1, np.int64)))
         if not request.options.layer:
-            layer = last_map_layer(request.model, lambda: logits(first))
+            layer = last_map_layer(request.model, lambda: self._run(request, first))
             if layer is None:
                 raise Unfit("--method grad-cam: no layer of this network keeps places apart, so it has no map to show.")
             return layer
-        layer = self._known_layer(request, request.options.layer[0])
+        layer = layers.known(request, request.options.layer[0])
         with torch.no_grad():
-            _, layers = layer_outputs(request.model, lambda: logits(first), (layer,))
-        if not is_map(layers.get(layer)):
-            shape = tuple(layers[layer].shape[1:]) if layer in layers else "nothing"
+            _, found = layer_outputs(request.model, lambda: self._run(request, first), (layer,))
+        if not is_map(found.get(layer)):
+            shape = tuple(found[layer].shape[1:]) if layer in found else "nothing"
             raise Unfit(f"--layer {layer}: puts out {shape}, but Grad-CAM needs maps [channels, height, width].")
         return layer
-
-    def _layers(self, request: Request, method: str) -> list[str]:
-        """The layers asked for, or the first, a middle and the last convolution (any layer where there is none)."""
-        if request.options.layer:
-            return [self._known_layer(request, name) for name in request.options.layer]
-        logits = self._logits(request, Batch({}, 1, np.zeros(1, np.int64)))
-        with torch.no_grad():
-            _, layers = layer_outputs(request.model, lambda: logits(self._first(request)))
-        modules = dict(request.model.named_modules())
-        names = [name for name in layers if isinstance(modules[name], nn.Conv2d)]
-        names = names or [name for name in layers if not any(modules[name].children())]
-        if not names:
-            raise Unfit(f"--method {method}: this network has no layers of its own to look at.")
-        return list(dict.fromkeys([names[0], names[len(names) // 2], names[-1]]))
-
-    def _known_layer(self, request: Request, name: str) -> str:
-        known = [known for known, _ in request.model.named_modules() if known]
-        if name not in known:
-            shown = known if len(known) <= 30 else [each for each in known if "." not in each]
-            raise OptionError(
-                f"--layer {name}: no such layer{did_you_mean(name, known if _near(name, known) else shown)}"
-            )
-        return name
-
-
-_BASELINES = {
-    "black": "black",
-    "white": "white",
-    "mean": "the mean colour of the training pictures",
-    "blur": "the picture itself, blurred",
-}
-
-
-def _near(name: str, known: list[str]) -> bool:
-    return not did_you_mean(name, known).startswith("; there is")
-
-
-def _batch_size(image: Tensor) -> int:
-    """How many such pictures go through the network at once."""
-    return max(1, min(64, VALUES_AT_ONCE // image[0].numel()))

@@ -7,6 +7,7 @@ What is learned (from the training table) is a dict that JSON can hold:
     channels    1 if every training image is grey, else 3
     mean, std   per channel, of pixels in 0 to 1, over up to 2,048 training images chosen evenly
     normalize   "mean" (by those two), "global-contrast", "local-contrast" (see ops/contrast) or "whitening"
+    mean_colour where `normalize` is not "mean": per channel, what `mean` would be; those two are then 0 and 1
     whitening   of the last: mean, directions and variances of training images normalized by global contrast
     background  RGB behind transparent pixels and around padded images
     resize      "crop", "stretch" or "pad" (see image_resize)
@@ -25,7 +26,7 @@ from torch import Tensor
 from deepen.ops.contrast import global_contrast, local_contrast
 from deepen.ops.whitening import Spectrum, zca_whitened
 from deepen.prepare.image_columns import State
-from deepen.prepare.image_encode import CACHED_FROM, EncodedImages, encode, pixels_of, some_pixels
+from deepen.prepare.image_encode import CACHED_FROM, EncodedImages, encode, pixels_at, pixels_of, some_pixels
 from deepen.prepare.image_learn import DEFAULT_SIZE, Normalize, Resize, learn
 from deepen.prepare.packed import unpacked
 
@@ -40,6 +41,7 @@ __all__ = [
     "encode_png",
     "learn",
     "normalized",
+    "pixels_at",
     "pixels_of",
     "some_pixels",
 ]

@@ -16,6 +16,7 @@ from deepen.core.errors import DataError
 from deepen.core.faults import Fault
 from deepen.core.memory import available_bytes
 from deepen.prepare import cache
+from deepen.prepare.encoded import Encoded
 from deepen.prepare.image_columns import State, array, converted, decoded, filled
 from deepen.prepare.image_decode import LARGEST_PIXELS
 from deepen.prepare.image_faults import Unusable
@@ -89,6 +90,18 @@ def pixels_of(column: pa.ChunkedArray, rows: np.ndarray, state: State, *, max_pi
             raise DataError(f"{place}: {result} It was readable when training began.")
         out[index] = torch.from_numpy(result[0])
     return out
+
+
+def pixels_at(encoded: Encoded, rows: np.ndarray, state: State) -> Tensor:
+    """The pixels of these rows of an encoded table, held or decoded now, on its device.
+
+    rows     [B] int64
+    returns  [B, H, W, C] uint8
+    """
+    held = encoded.tensors.get("pixels")
+    if held is None:
+        return pixels_of(encoded.table.column("image"), rows, state).to(encoded.device)
+    return held.index_select(0, torch.from_numpy(rows).to(encoded.device))
 
 
 def each_image(table: pa.Table, state: State, *, max_pixels: int = LARGEST_PIXELS) -> Iterator[Tensor]:

@@ -72,6 +72,7 @@ def learn(
         measured_mean, measured_std = _measured(table, state, max_pixels, faults)
         state["mean"], state["std"] = list(mean) or measured_mean, list(std) or measured_std
     if normalize != "mean":
+        state["mean_colour"] = state["mean"]
         state["mean"], state["std"] = [0.0] * state["channels"], [1.0] * state["channels"]
     if normalize == "whitening":
         state["whitening"] = _whitening(table, state, max_pixels)

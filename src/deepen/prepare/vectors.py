@@ -83,12 +83,9 @@ def encode(table: pa.Table, state: dict[str, Any], split: str, faults: list[Faul
 
 def vectors_of(encoded: Encoded, state: dict[str, Any], rows: np.ndarray) -> Tensor:
     """The vectors of these rows, [B, D] float32, on the device of the encoded data."""
-    tensors = encoded.take(rows)
     if state["kind"] == "images":
-        pixels = tensors.get("pixels")
-        if pixels is None:
-            pixels = image.pixels_of(encoded.table.column("image"), rows, state["image"]).to(encoded.device)
-        return image.normalized(pixels, state["image"]).flatten(1)
+        return image.normalized(image.pixels_at(encoded, rows, state["image"]), state["image"]).flatten(1)
+    tensors = encoded.take(rows)
     return of_columns(tensors["numbers"], tensors["categories"], state["levels"])
 
 

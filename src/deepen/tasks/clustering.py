@@ -296,10 +296,7 @@ class Task:
         state = self._inputs.get("image") or self._inputs.get("prepare", {}).get("image")
         if not state:
             return b""
-        rows = np.array([row])
-        held = encoded.tensors.get("pixels")
-        pixels = image.pixels_of(encoded.table.column("image"), rows, state) if held is None else held[row : row + 1]
-        return image.encode_png(pixels[0])
+        return image.encode_png(image.pixels_at(encoded, np.array([row]), state)[0])
 
     def _words(self, encoded: Encoded, row: int) -> str:
         if vectors.is_of_images(encoded.table, target_of(encoded.table)):

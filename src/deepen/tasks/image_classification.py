@@ -275,11 +275,7 @@ class Task:
         return ImageExplainer(self, self.image, pictures="pixels", truth="label")
 
     def _sample(self, encoded: Encoded, row: int) -> Sample:
-        rows = np.array([row])
-        if "pixels" in encoded.tensors:
-            pixels = encoded.tensors["pixels"][torch.from_numpy(rows)]
-        else:
-            pixels = image.pixels_of(encoded.table.column("image"), rows, self.image)
+        pixels = image.pixels_at(encoded, np.array([row]), self.image)
         return Sample(caption=[encoded.source(row)], png=image.encode_png(pixels[0]))
 
 
