@@ -12,7 +12,8 @@ from deepen.report import svg
 from deepen.report.wording import short, visible
 
 GAP, TITLE, ROW = 16, 22, 15
-LEGEND_COLUMNS = 3
+LEGEND_LEFT, LEGEND_NAME = 8, 27  # where a legend begins, and a name after its line
+LEGEND_LETTERS = {3: 13, 2: 22, 1: 49}  # the most letters of a name, by the columns of names
 
 _STYLE = Markup(
     "<style>"
@@ -67,8 +68,14 @@ def sheet(titles: Sequence[str], panels: Sequence[Markup], width: int, height: i
     return str(frame.format(*whole, said, _STYLE, Markup("\n").join(parts)))
 
 
+def _legend_columns(figure: Curves) -> int:
+    """As many as leave room for the longest name."""
+    longest = max(len(name) for name in figure.lines)
+    return next((columns for columns, letters in LEGEND_LETTERS.items() if longest <= letters), 1)
+
+
 def _legend_height(figure: Curves) -> int:
-    return 4 + ROW * math.ceil(len(figure.lines) / LEGEND_COLUMNS) if len(figure.lines) > 1 else 0
+    return 4 + ROW * math.ceil(len(figure.lines) / _legend_columns(figure)) if len(figure.lines) > 1 else 0
 
 
 def _legend(figure: Curves) -> Markup:
@@ -76,12 +83,13 @@ def _legend(figure: Curves) -> Markup:
         return Markup("")
     entry = Markup(
         '<g transform="translate({:.0f} {})"><line x1="0" y1="0" x2="22" y2="0" class="line s{}"/>'
-        '<text x="27" y="4">{}</text></g>'
+        '<text x="{}" y="4">{}</text></g>'
     )
-    step = (svg.WIDTH - svg.LEFT) / LEGEND_COLUMNS
+    columns = _legend_columns(figure)
+    step = (svg.WIDTH - LEGEND_LEFT) / columns
     items = []
     for index, name in enumerate(figure.lines):
-        row, column = divmod(index, LEGEND_COLUMNS)
-        at = (svg.LEFT + column * step, svg.HEIGHT + ROW * row + 8)
-        items.append(entry.format(*at, index % svg.NUM_STROKES, short(name, 20)))
+        row, column = divmod(index, columns)
+        at = (LEGEND_LEFT + column * step, svg.HEIGHT + ROW * row + 8)
+        items.append(entry.format(*at, index % svg.NUM_STROKES, LEGEND_NAME, short(name, LEGEND_LETTERS[columns])))
     return Markup("").join(items)
