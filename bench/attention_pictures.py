@@ -24,17 +24,20 @@ from deepen.report.svg_file import document, sheet
 
 DIGITS = (3, 1, 4, 1, 5, 9, 2, 6)
 CELL = 26
+STEPS = 300
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes both files."""
     parser = argparse.ArgumentParser(prog="python -m bench.attention_pictures")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures")
-    folder: Path = parser.parse_args(arguments).out
+    parser.add_argument("--quick", action="store_true", help="a few steps, to see that everything can be drawn")
+    given = parser.parse_args(arguments)
+    folder: Path = given.out
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kernel-regression.svg").write_text(document(regression(), columns=2), "utf-8")
-    (folder / "attention-map.svg").write_text(maps(), "utf-8")
+    (folder / "attention-map.svg").write_text(maps(3 if given.quick else STEPS), "utf-8")
     return 0
 
 
@@ -55,19 +58,19 @@ def regression() -> list[Curves]:
     return charts
 
 
-def maps() -> str:
+def maps(steps: int) -> str:
     """The weights of the layer that writes digits backwards, before and after training."""
     torch.manual_seed(1)
     model = _Backwards()
     before = _weights(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(300):
+    for _ in range(steps):
         digits = torch.randint(0, 10, (64, 8))
         loss = nn.functional.cross_entropy(model(digits).flatten(0, 1), digits.flip(1).flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    titles = ("before training", "after 300 steps")
+    titles = ("before training", f"after {steps} steps")
     side = CELL * (len(DIGITS) + 1)
     return sheet(titles, [_map(weights) for weights in (before, _weights(model))], side, side)
 

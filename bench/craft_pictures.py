@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from markupsafe import Markup
@@ -35,17 +36,30 @@ MOST_BYTES = 60_000
 WIDTH, HEIGHT = 240, 170
 LOWEST = -3.0  # of the logarithm of a loss: what newton does below would hide the others
 UPDATES = 240  # 20 epochs of digits in batches of 128
+FEW_UPDATES = 3
+NUM_RATES = 150  # of a range test
+CLIPPED = 5.0  # a gradient on the bent valley, which at the start is 66 times as long
+
+# title -> optimizer and options: every optimizer, and what momentum adds to sgd
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd, no momentum": ("sgd", {"momentum": 0.0, "nesterov": False}),
+    "sgd, momentum": ("sgd", {"nesterov": False}),
+    "sgd, Nesterov": ("sgd", {}),
+    **{kind: (kind, {}) for kind in optim_kinds.READS if kind != "sgd"},
+}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Writes every picture, and says its name and size."""
     parser = argparse.ArgumentParser(prog="python -m bench.craft_pictures", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=FOLDER, help="the folder of the pictures")
-    folder = parser.parse_args().out
+    parser.add_argument("--quick", action="store_true", help="a few updates, to see that everything can be drawn")
+    given = parser.parse_args(arguments)
+    folder, updates = given.out, FEW_UPDATES if given.quick else UPDATES
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     for name, draw in PICTURES.items():
-        text = draw()
+        text = draw(updates)
         assert len(text) < MOST_BYTES, f"{name}: {len(text)} bytes"
         write_text(folder / name, text)
         print(f"{folder / name}: {len(text):,} bytes", flush=True)
@@ -151,10 +165,13 @@ class SurfaceObjective:
             return list(torch.autograd.grad((slope * vectors[0]).sum(), self.point.at))
 
 
-def path(surface: Surface, kind: str) -> list[tuple[float, float]]:
-    """Where an optimizer goes, from the start."""
+def path(
+    surface: Surface, title: str, *, clip: Callable[[Tensor], object] = lambda _point: None
+) -> list[tuple[float, float]]:
+    """Where a method goes, from the start; `clip` may shorten the gradient of the place."""
     point = Point(surface.start)
-    options = OptimizerOptions(kind=kind, **{"weight_decay": 0.0, **surface.options.get(kind, {})})  # type: ignore[arg-type]
+    kind, changes = METHODS[title]
+    options = OptimizerOptions(kind=kind, **{"weight_decay": 0.0, **surface.options.get(kind, {}), **changes})  # type: ignore[arg-type]
     if kind == "adamw":
         options = dataclasses.replace(options, weight_decay=0.5)
     optimizer = optim.build(options, point)
@@ -162,6 +179,7 @@ def path(surface: Surface, kind: str) -> list[tuple[float, float]]:
     for _ in range(surface.steps):
         optimizer.zero_grad()
         surface.value(*point.at[0]).backward()
+        clip(point.at)
         optim.step(optimizer, objective=objective)
         x, y = point.at.detach()[0].tolist()
         places.append((x, y))
@@ -169,7 +187,23 @@ def path(surface: Surface, kind: str) -> list[tuple[float, float]]:
 
 
 def paths(surface: Surface) -> str:
-    """A panel for each optimizer, over the surface's lines of equal height."""
+    """A panel for each method, over the surface's lines of equal height."""
+    return panels(surface, {title: path(surface, title) for title in METHODS})
+
+
+def clipped() -> str:
+    """Gradient descent from a steep place, as it is and with either clipping."""
+    surface = dataclasses.replace(rosenbrock(), start=(-1.5, -0.3), options={"sgd": {"learning_rate": 0.01}})
+    clips: dict[str, Callable[[Tensor], object]] = {
+        "as it is": lambda _point: None,
+        f"--clip-norm {CLIPPED:g}": lambda point: nn.utils.clip_grad_norm_(point, CLIPPED),
+        f"--clip-value {CLIPPED:g}": lambda point: nn.utils.clip_grad_value_(point, CLIPPED),
+    }
+    return panels(surface, {name: path(surface, "sgd, no momentum", clip=clip) for name, clip in clips.items()})
+
+
+def panels(surface: Surface, found: dict[str, list[tuple[float, float]]]) -> str:
+    """A panel for each path, with its first thirty updates as dots; what leaves the plane is cut off."""
     x, y = (svg.Axis(*ends, *pixels, 1.0) for ends, pixels in ((surface.x, (0, WIDTH)), (surface.y, (HEIGHT, 0))))
 
     def line(points: Sequence[tuple[float, float]], style: str) -> Markup:
@@ -181,25 +215,37 @@ def paths(surface: Surface) -> str:
         Markup("").join(line(c, "contour") for c in surface.contours)
     )
     dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}" class="{}"/>')
-    panels, titles = [], []
-    for kind in optim_kinds.READS:
-        places = path(surface, kind)
+    end = dot.format(x.at(surface.minimum[0]), y.at(surface.minimum[1]), 5, "ring")
+    drawn = []
+    for title, walked in found.items():
+        places = _near(walked)
         dots = Markup("").join(dot.format(x.at(a), y.at(b), 2, "dot s0") for a, b in places[:30])
-        drawn = Markup('<g clip-path="url(#clip)">{}{}</g>').format(line(places, "line s0"), dots)
-        end = dot.format(x.at(surface.minimum[0]), y.at(surface.minimum[1]), 5, "ring")
-        first = clip + ground if not panels else Markup('<use href="#ground"/>')
-        panels.append(first + end + drawn)
+        way = Markup('<g clip-path="url(#clip)">{}{}</g>').format(line(places, "line s0"), dots)
+        first = Markup('<use href="#ground"/>') if drawn else clip + ground
+        kind = METHODS[title][0] if title in METHODS else "sgd"
         rate = surface.options.get(kind, {}).get("learning_rate", 1.0)
-        height = float(surface.value(*torch.tensor(places[-1], dtype=torch.float64)))
-        titles.append(kind)
-        panels[-1] += Markup('<text x="4" y="{}">{}</text>').format(HEIGHT - 4, f"rate {rate:g}, ends at {height:.1e}")
-    return sheet(titles, panels, WIDTH, HEIGHT, columns=3)
+        words = Markup('<text x="4" y="{}">{}</text>').format(HEIGHT - 4, f"rate {rate:g}, {_end(surface, walked)}")
+        drawn.append(first + end + way + words)
+    return sheet(list(found), drawn, WIDTH, HEIGHT, columns=3)
 
 
-def losses(kind: str) -> list[tuple[float, float]]:
+def _near(walked: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The path up to where it is lost from sight."""
+    far = (number for number, place in enumerate(walked) if not all(abs(each) < 100 for each in place))
+    return walked[: next(far, len(walked))]
+
+
+def _end(surface: Surface, walked: list[tuple[float, float]]) -> str:
+    height = float(surface.value(*torch.tensor(walked[-1], dtype=torch.float64)))
+    return f"ends at {height:.1e}" if math.isfinite(height) else "has no end"
+
+
+def losses(title: str, updates: int) -> list[tuple[float, float]]:
     """The loss of softmax regression over all training digits, as its logarithm, over updates at the defaults."""
-    given = {"model": "softmax-regression", "augment": (), "optimizer.kind": kind, "steps": UPDATES, "threads": 1}
+    kind, changes = METHODS[title]
+    given = {"model": "softmax-regression", "augment": (), "optimizer.kind": kind, "steps": updates, "threads": 1}
     own = optim_kinds.defaults(kind)  # stated, since the recipe's numbers would stand before them for its own kind
+    own |= {f"optimizer.{name}": value for name, value in changes.items()}
     stated = {**given, **own, "schedule.kind": "constant", "schedule.warm_up": 0.0}
     chosen = resolved("image-classification", stated)
     prepared = prepare("image-classification", "digits", chosen)
@@ -221,15 +267,17 @@ def _whole_loss(training: Training) -> float:
         return float(training.task.loss(training.model, batch).sum) / batch.count
 
 
-def on_digits() -> str:
-    """The training loss of each optimizer, those with one rate for all weights beside the adaptive ones."""
+def on_digits(updates: int) -> str:
+    """The training loss of each method, those with one rate for all weights beside the adaptive ones."""
+    adaptive = [title for title, (kind, _) in METHODS.items() if "epsilon" in optim_kinds.READS[kind]]
     halves = {
-        "One rate for all weights, and Newton": ("sgd", "lars", "gradient-descent", "newton"),
-        "A rate for each weight": ("adagrad", "rmsprop", "adadelta", "adam", "adamw", "yogi"),
+        "One rate for all weights, and Newton": [title for title in METHODS if title not in adaptive],
+        "A rate for each weight": adaptive,
     }
+    assert all(len(titles) <= svg.NUM_STROKES for titles in halves.values()), "two lines would look the same"
     drawn = [
-        Curves(title, "updates", "log10 of the training loss", {kind: losses(kind) for kind in kinds})
-        for title, kinds in halves.items()
+        Curves(name, "updates", "log10 of the training loss", {title: losses(title, updates) for title in titles})
+        for name, titles in halves.items()
     ]
     return document(drawn, columns=2)
 
@@ -279,18 +327,21 @@ def variants() -> str:
     return document(drawn, columns=3, from_zero=True)
 
 
-def rates() -> str:
+def rates(updates: int) -> str:
     """The range test of LeNet on digits."""
-    found = find_rate("image-classification", "digits", {"model": "lenet", "augment": (), "threads": 1})
+    given = {"model": "lenet", "augment": (), "threads": 1}
+    found = find_rate("image-classification", "digits", given, num_steps=min(NUM_RATES, 5 * updates))
     return document([figure(found)], columns=1)
 
 
-PICTURES: dict[str, Callable[[], str]] = {
-    "optimizers-quadratic.svg": lambda: paths(quadratic()),
-    "optimizers-rosenbrock.svg": lambda: paths(rosenbrock()),
+# name -> the picture, given the number of updates where it is trained
+PICTURES: dict[str, Callable[[int], str]] = {
+    "optimizers-quadratic.svg": lambda _updates: paths(quadratic()),
+    "optimizers-rosenbrock.svg": lambda _updates: paths(rosenbrock()),
     "optimizers-digits.svg": on_digits,
-    "schedules.svg": schedules,
-    "schedule-options.svg": variants,
+    "clipping-valley.svg": lambda _updates: clipped(),
+    "schedules.svg": lambda _updates: schedules(),
+    "schedule-options.svg": lambda _updates: variants(),
     "learning-rates.svg": rates,
 }
 
