@@ -6,15 +6,18 @@ import errno
 import hashlib
 import http.client
 import os
+import re
 import resource
 import signal
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
 from deepen.core.errors import FileError
+from deepen.core.units import size
 from deepen.data.catalogue import RemoteFile, entries, entry
 from deepen.data.download import FetchError, Patience, download
 from tests.data.remote import (
@@ -339,6 +342,16 @@ def test_the_catalogue_is_complete() -> None:
             assert len(file.sha256) == 64 and file.num_bytes > 0
             assert all(address.startswith("https://") for address in file.addresses) and file.addresses
     assert entry("Fashion_MNIST").name == "fashion-mnist" and entry("CIFAR-10").name == "cifar10"
+
+
+def test_the_page_names_every_data_set_with_its_hosts() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "fetch.md").read_text("utf-8")
+    for each in entries().values():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{each.name}` |")]
+        assert size(each.num_bytes) in row and each.about in row
+        assert {urlsplit(place).netloc for file in each.files for place in file.places} <= set(
+            re.findall(r"[\w.-]+", row)
+        )
 
 
 def test_the_catalogue_agrees_with_the_files_themselves(shared_data) -> None:
