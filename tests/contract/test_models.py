@@ -123,8 +123,9 @@ def require_light(name, contract):
     with sketched():
         count = num_parameters(module_of(name).build(name, shape_of(contract), 11))
     if count > HEAVY:
-        # the deepest take minutes and gigabytes; what they are made of is tested on the shallower ones
-        pytest.skip("too heavy for every run of the suite; its blocks are those of its smaller sibling")
+        # the deepest take minutes and gigabytes; what they are made of is tested on the shallower ones, and where no
+        # sibling is light enough (alexnet, resnext101 and the wide resnets), on a small or shallow one in tests/models
+        pytest.skip("too heavy for every run of the suite; a lighter network of the same blocks is tested")
 
 
 @pytest.mark.parametrize(("name", "contract"), cases())

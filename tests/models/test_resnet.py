@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from deepen.core.errors import ShapeError
-from deepen.models.resnet import PAPER, SIZES, Options, build
+from deepen.models.resnet import PAPER, RECIPE, SIZES, Options, ResNet, build
 from deepen.nn.shapes import ImageShape
+from tests.models.image_networks import losses
 
 
 def cost(net: nn.Module, shape: tuple[int, ...]) -> int:
@@ -112,6 +115,18 @@ def test_every_parameter_gets_a_gradient(name, shape):
     net(images).square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in net.parameters())
     assert torch.equal(net.eval()(images), net(images))
+
+
+@pytest.mark.parametrize(("name", "kernel"), [("resnext101", (256, 8, 3, 3)), ("wide-resnet50", (128, 128, 3, 3))])
+def test_a_shallow_one_of_the_widest_blocks_learns(name, kernel):
+    """No network of these blocks is light enough for the contract tests: here one with five of its blocks."""
+    torch.manual_seed(0)
+    size = replace(SIZES[name], blocks=(2, 1, 1, 1))
+    net = ResNet(size, ImageShape(1, 8, 8), 4, Options(zero_init=False))
+    assert net.layer1[1].conv2.weight.shape == kernel
+    before, after = losses(net, RECIPE, side=8, steps=2)
+    assert after < 0.7 * before
+    assert all(p.grad is not None and p.grad.any() for p in net.parameters())
 
 
 def test_too_small_an_image_is_refused():
