@@ -53,3 +53,9 @@ def test_the_command_says_the_same_options_and_the_rate_that_was_found():
 def test_refusals(arguments, said):
     with pytest.raises(OptionError, match=said):
         find_rate(TASK, "tiny", **{"given": {}, **arguments})
+
+
+@pytest.mark.parametrize(("task", "model"), [("word-vectors", "skip-gram"), ("language-modeling", "ngram")])
+def test_what_does_not_learn_by_gradient_steps_is_refused(task, model):
+    with pytest.raises(OptionError, match=f"--model {model}: a range test looks at the loss of gradient steps, but"):
+        find_rate(task, "tiny", {"model": model})

@@ -19,6 +19,7 @@ from deepen.engine import rate_finder
 from deepen.engine.events import Events, Silent
 from deepen.engine.fit import choose_device
 from deepen.engine.rate_finder import RateTest
+from deepen.engine.task import FittingItself
 from deepen.report.svg_file import document
 from deepen.verbs.options import resolved
 from deepen.verbs.prepared import base_options
@@ -54,7 +55,8 @@ def find_rate(
 
     The schedule, the peak rate and the budget are not read: the test has its own.
 
-    Raises OptionError, DataError, RunError as `train`, and TrainingError where no rate is low enough.
+    Raises OptionError, DataError, RunError as `train`, OptionError for what does not learn by gradient steps too, and
+    TrainingError where no rate is low enough.
     """
     events = events or Silent()
     if not from_rate < to_rate:
@@ -65,6 +67,11 @@ def find_rate(
     if chosen.fit.threads is not None:
         torch.set_num_threads(chosen.fit.threads)
     prepared = accepted(task, data, chosen, skip_bad, events)
+    if isinstance(prepared.task, FittingItself) and prepared.task.fits_itself:
+        raise OptionError(
+            f"--model {chosen.flat['model']}: a range test looks at the loss of gradient steps, but this model is trained "
+            "in a way of its own; name another one, or train it as it is."
+        )
     begun = starting_weights(chosen, prepared.task)
     for note in begun.notes:
         events.message(note)
