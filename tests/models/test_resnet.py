@@ -6,6 +6,7 @@ from torch import nn
 
 from deepen.core.errors import ShapeError
 from deepen.models.resnet import PAPER, RECIPE, SIZES, Options, ResNet, build
+from deepen.nn.dropout import StochasticDepth
 from deepen.nn.shapes import ImageShape
 from tests.models.image_networks import losses
 
@@ -72,6 +73,30 @@ def test_declared_widths_and_strides_are_true(side, strides):
     assert [tuple(m.shape[1:]) for m in maps] == [
         (width, -(-side // stride), -(-side // stride)) for width, stride in zip(net.widths, strides, strict=True)
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "chances"),
+    [("resnet18", [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4]), ("resnet50", [0.025 * k for k in range(1, 17)])],
+)
+def test_the_chance_to_skip_a_block_rises_evenly_to_the_last(name, chances):
+    """l / L times the option for block l of L: the linear rule of Huang et al., there of the chance to stay."""
+    with torch.device("meta"):
+        net = build(name, ImageShape(3, 32, 32), 10, Options(stochastic_depth=0.4))
+    assert [each.p for each in net.modules() if isinstance(each, StochasticDepth)] == pytest.approx(chances)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_a_skipped_block_leaves_its_shortcut_alone(name):
+    torch.manual_seed(0)
+    block = build(name, ImageShape(1, 8, 8), 3, Options(stochastic_depth=0.9, zero_init=False)).layer4[-1]
+    x, branches = torch.randn(17, block.conv1.in_channels, 1, 1), []
+    block.skip.register_forward_pre_hook(lambda _, given: branches.append(given[0].detach().clone()))
+    with torch.no_grad():
+        y = block(x)
+    ways = [torch.relu(x), torch.relu(x + branches[0] / (1 - 0.9))]
+    taken = [[bool(torch.allclose(row, way[i], atol=1e-5)) for way in ways] for i, row in enumerate(y)]
+    assert sorted(set(map(tuple, taken))) == [(False, True), (True, False)]
 
 
 def test_a_grouped_convolution_is_small_ones_side_by_side():

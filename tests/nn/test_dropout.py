@@ -62,6 +62,23 @@ def test_expectation_is_kept(p):
     assert float(y.double().mean()) == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.parametrize("p", [0.2, 0.7])
+def test_stochastic_depth_drops_a_whole_branch_with_its_chance(p):
+    """A sample's branch is 0 or 1 / (1 - p) times itself, gradient too; n = 2,003, four deviations of the share."""
+    branch = torch.randn(2003, 3, 2, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    with drawing_for(5, 1, np.arange(2003), CPU):
+        y = StochasticDepth(p)(branch)
+    y.sum().backward()
+    assert branch.grad is not None
+    dropped = 0
+    for came, went, back in zip(branch.detach(), y.detach(), branch.grad, strict=True):
+        factor = 0.0 if not went.any() else 1 / (1 - p)
+        torch.testing.assert_close(went, came * factor, rtol=1e-6, atol=0)
+        torch.testing.assert_close(back, torch.full_like(came, factor), rtol=1e-6, atol=0)
+        dropped += factor == 0
+    assert dropped / 2003 == pytest.approx(p, abs=4 * (p * (1 - p) / 2003) ** 0.5)
+
+
 def test_identity_in_evaluation():
     x = torch.randn(3, 5)
     assert torch.equal(Dropout(0.9).eval()(x), x)

@@ -69,8 +69,8 @@ def find_rate(
     prepared = accepted(task, data, chosen, skip_bad, events)
     if isinstance(prepared.task, FittingItself) and prepared.task.fits_itself:
         raise OptionError(
-            f"--model {chosen.flat['model']}: a range test looks at the loss of gradient steps, but this model is trained "
-            "in a way of its own; name another one, or train it as it is."
+            f"--model {chosen.flat['model']}: a range test looks at the loss of gradient steps, but this model is "
+            "trained in a way of its own; name another one, or train it as it is."
         )
     begun = starting_weights(chosen, prepared.task)
     for note in begun.notes:
