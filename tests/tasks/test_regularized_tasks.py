@@ -25,6 +25,8 @@ from deepen.verbs.prepared import base_options, prepare
 from deepen.verbs.train import train
 
 IMAGES, CLASSES, NUMBERS = "image-classification", "tabular-classification", "tabular-regression"
+TAGS = "token-tagging"
+ATTENTION = {"model": "transformer-tagger", "network.width": 16, "network.feed_forward": 11}
 SGD = {"optimizer.kind": "sgd", "optimizer.learning_rate": 0.01, "epochs": 2}
 CASES = {
     "mixup": (IMAGES, {"mixup": 0.4}),
@@ -35,6 +37,10 @@ CASES = {
     "local contrast": (IMAGES, {"normalize": "local-contrast", "augment": ("trivial", "elastic")}),
     "mixup of rows": (CLASSES, {"mixup": 0.4, "input_noise": 0.3}),
     "mixup of numbers": (NUMBERS, {"mixup": 0.4, "input_noise": 0.3, "columns.whiten": True}),
+    "skipped blocks and smoothed tags": (
+        TAGS,
+        {**ATTENTION, "network.stochastic_depth": 0.5, "label_smoothing": 0.2, "epochs": 1},
+    ),
 }
 
 
