@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import chi2_contingency
 
 from deepen.metrics.shift import (
     MOST_WEIGHT,
@@ -117,3 +118,12 @@ def test_nothing_moved_among_many_columns_names_none() -> None:
     """Holm's correction: 40 columns of one source, and still nothing is called moved."""
     sides = [{f"c{n}": draw(100 * side + n).normal(size=307) for n in range(40)} for side in (1, 2)]
     assert moved(*sides) == []
+
+
+def test_what_samples_have_is_compared_by_hand() -> None:
+    """200 of 400 have it, then 240 of 300; SciPy tests the same counts, and Holm doubles its p."""
+    old, new = np.arange(400) % 2 == 0, np.arange(300) % 5 != 0
+    (found,) = moved({"it": old, "other": old}, {"it": new, "other": np.arange(300) % 2 == 0})
+    assert (found.name, found.old, found.new) == ("it", "50.0% have it", "80.0%")
+    whole = chi2_contingency([[200, 200], [240, 60]], correction=False)
+    assert found.distance == pytest.approx(0.3) and found.p == pytest.approx(2 * whole.pvalue)

@@ -68,3 +68,19 @@ def test_rows_far_from_zero_keep_their_digits():
     vectors, _ = blobs()
     near, far = lloyd(vectors, vectors[:5]), lloyd(vectors + 1e7, vectors[:5] + 1e7)
     assert torch.equal(near.groups, far.groups)
+
+
+def test_a_row_that_weighs_three_is_three_rows():
+    """The same draws fall on the same rows: a stretch of chances as long as those of three."""
+    draw = torch.Generator().manual_seed(5)
+    vectors = torch.randn(97, 3, generator=draw, dtype=torch.float64)
+    times = torch.randint(1, 4, (97,), generator=draw)
+    again = vectors.repeat_interleave(times, dim=0)
+    seeds = [
+        seeded_centres(rows, 5, rng.generator(2, "test"), weights)
+        for rows, weights in ((vectors, times.double()), (again, torch.ones(len(again), dtype=torch.float64)))
+    ]
+    torch.testing.assert_close(*seeds)
+    weighted, repeated = lloyd(vectors, seeds[0], weights=times.double()), lloyd(again, seeds[0])
+    torch.testing.assert_close(weighted.centres, repeated.centres)
+    assert weighted.inertia == pytest.approx(repeated.inertia) and weighted.steps == repeated.steps

@@ -70,3 +70,15 @@ def test_maps_repeat_and_keep_neighbours():
 
 def test_a_map_of_equal_rows_is_drawn_too():
     assert np.isfinite(neighbour_map(torch.ones(11, 3))).all()
+
+
+@pytest.mark.parametrize("width", [7, 4_099])
+def test_a_row_that_weighs_three_is_three_rows(width):
+    """From the scatter of columns, and from the products of rows."""
+    draw = torch.Generator().manual_seed(4)
+    rows = torch.randn(31, width, generator=draw, dtype=torch.float64) * torch.linspace(1, 3, width)
+    times = torch.randint(0, 4, (31,), generator=draw)
+    again = rows.repeat_interleave(times, dim=0)
+    weighted = principal_components(rows.split(11), 3, times.float())
+    for a, b in zip(weighted, principal_components([again], 3), strict=True):
+        torch.testing.assert_close(a, b)

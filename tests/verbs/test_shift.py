@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from deepen.cli import main
+from deepen.core import names
 from deepen.core.errors import OptionError, RunError
+from deepen.data.dataset import Dataset, content_key
 from deepen.verbs.check import check
 from deepen.verbs.evaluate import evaluate
-from deepen.verbs.options import resolved
+from deepen.verbs.options import resolved, task_module
 from deepen.verbs.prepared import prepare
 from deepen.verbs.train import train
 
@@ -101,10 +105,6 @@ def test_the_command_line_says_it_and_gives_the_numbers(run, tmp_path: Path, cap
 
 
 def test_pictures_that_are_darker_are_told_by_name(tmp_path: Path) -> None:
-    import pyarrow as pa
-
-    from deepen.data.dataset import Dataset, content_key
-
     def pictures(seed: int, light: int) -> Dataset:
         draw = np.random.default_rng(seed)
         pixels = draw.integers(0, light, (151, 11, 13, 1), dtype=np.uint8)
@@ -195,3 +195,83 @@ def test_what_cannot_be_weighted_is_refused(run, tmp_path: Path) -> None:
         prepare(TASK, data, resolved(TASK, {**QUICK, "reweight": str(new), "reweight_by": "label"}))
     with pytest.raises(OptionError, match="--reweight-run runs/x: expected --reweight DATA beside it"):
         resolved(TASK, {**QUICK, "reweight_run": "runs/x", "reweight_by": "label"})
+
+
+def tiny(task: str, seed: int, *, keep: Callable[[dict], bool] | None = None, without: str = "") -> Dataset:
+    """The tiny data of a task by a seed; of those that are not to be kept only every fifth row."""
+    made = task_module(task).TINY.make(seed)
+    (table,) = made.tables.values()
+    cells = table.select([name for name in table.column_names if name != "image"]).to_pylist()
+    rows = [row for row, each in enumerate(cells) if keep is None or keep(each) or row % 5 == 0]
+    left = table.take(pa.array(rows))
+    return made.with_tables({"all": left.drop_columns([without]) if without else left})
+
+
+PLANTED: dict[str, tuple[Callable[[dict], bool], str]] = {  # what is kept, and what is named then
+    "clustering": (lambda cells: cells["kind"] != "willow", "edge"),
+    "image-classification": (lambda cells: cells["label"] == "cross", ""),
+    "language-modeling": (lambda cells: "garden" in cells["text"], "the word garden"),
+    "representation-learning": (lambda cells: cells["label"] == "right", ""),
+    "tabular-classification": (lambda cells: cells["city"] == "Accra", "city"),
+    "tabular-regression": (lambda cells: float(cells["rent"]) > 900, "rent"),
+    "text-classification": (lambda cells: cells["label"] == "complaint", "the word cracked"),
+    "text-pair-classification": (lambda cells: "no" in cells["text_b"].split(), "text_b: the word no"),
+    "token-tagging": (lambda cells: "in" in cells["tokens"], "the word in"),
+    "word-vectors": (lambda cells: "fruit" in cells["text"], "the word fruit0"),
+}
+
+
+@pytest.mark.parametrize("task", list(names.tasks()))
+def test_in_every_task_a_planted_shift_is_found_and_no_other(task: str) -> None:
+    for seed in (1, 2):
+        assert kinds(check(task, tiny(task, seed), against=tiny(task, seed + 50))) == ["shift-none"]
+    keep, named = PLANTED[task]
+    found = check(task, tiny(task, 1, keep=keep), against=tiny(task, 2)).shift
+    assert found is not None and found.is_shift and found.told.p < 0.05
+    assert named in {each.name for each in found.moved} or not named
+    assert (found.labels is not None and found.labels.is_shift) == (task not in WITHOUT_CLASSES)
+
+
+WITHOUT_CLASSES = ("language-modeling", "representation-learning", "tabular-regression", "word-vectors")
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "keep"),
+    [
+        ("text-classification", "complaint", lambda cells: cells["label"] == "complaint"),
+        ("token-tagging", "town", lambda cells: "B-town" in cells["tags"]),
+    ],
+)
+def test_of_texts_shares_are_estimated_through_the_runs_answers(task: str, name: str, keep, tmp_path: Path) -> None:
+    made = train(task, "tiny", {"threads": 1}, out=tmp_path / "run")
+    target = "label" if task == "text-classification" else "tags"
+    counted = check(task, tiny(task, 7, keep=keep), against=made.folder).shift
+    estimated = check(task, tiny(task, 7, keep=keep, without=target), against=made.folder).shift
+    assert counted is not None and estimated is not None and counted.labels is not None and estimated.labels is not None
+    assert (counted.how, estimated.how) == ("counted", "estimated") and estimated.labels.p < 0.05
+    old, share = (side[counted.names.index(name)] for side in (counted.labels.old, counted.labels.new))
+    assert share > 1.4 * old
+    assert estimated.labels.new[estimated.names.index(name)] == pytest.approx(share, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        ("token-tagging", "a sentence has many tags"),
+        ("tabular-regression", "what is learned is a number"),
+        ("representation-learning", "there is no column of classes"),
+    ],
+)
+def test_without_one_class_a_sample_none_is_weighted_by_it(task: str, why: str) -> None:
+    with pytest.raises(OptionError, match=f"--reweight-by label: {why}.*; use covariate"):
+        prepare(task, "tiny", resolved(task, {"reweight": "tiny", "reweight_by": "label"}))
+
+
+def test_texts_are_weighted_to_look_like_others(tmp_path: Path) -> None:
+    place = tmp_path / "new.txt"
+    lines = tiny("text-classification", 3).tables["all"].column("text").to_pylist()
+    place.write_text("\n".join(line for line in lines if "broken" in line or "torn" in line or "bent" in line))
+    found = prepare("text-classification", "tiny", resolved("text-classification", {"reweight": str(place)}))
+    train_data = found.encoded["train"]
+    weight, label = train_data.tensors["weight"].numpy(), np.array(train_data.table.column("label").to_pylist())
+    assert weight[label == "complaint"].sum() / weight.sum() > 0.6

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from deepen.engine.carry import Carried
 from deepen.nn.crf import LinearChainCRF
 from deepen.ops.chain_posterior import log_posterior
+from deepen.ops.losses import weighted_sum
 from deepen.ops.softened import softened_divergence
 from deepen.prepare.encoded import Batch
 
@@ -64,7 +65,7 @@ class TagLesson:
         if weight == 1:
             return total
         nats = self._nats(student, emissions, batch)
-        own = nats @ batch["weight"] if "weight" in batch.tensors else nats.sum()
+        own = weighted_sum(nats, batch.tensors.get("weight"))
         return total + (1 - weight) * own
 
 

@@ -46,6 +46,7 @@ class Schema:
     group: str = ""
     is_category: bool = True  # the target is a class name (stratify by it), not a number
     needs_target: bool = True  # whether training cannot do without it: data without labels are then refused
+    is_corpus: bool = False  # the rows are stretches of running text, and where one ends means nothing
 
 
 @dataclass(frozen=True)

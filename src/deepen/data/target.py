@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -15,6 +16,13 @@ LIKELY = ("target", "label", "class", "y")
 _MARK = b"deepen.target"
 _GROUP = b"deepen.group"
 _SHOWN = 30
+
+
+class Target(NamedTuple):
+    """The column to learn, and what a cell of it holds: one class, a set of labels, a tag for each token, a number."""
+
+    name: str
+    kind: Literal["class", "label set", "tags", "number"]
 
 
 def choose_target(columns: Sequence[str], asked: str, place: str, faults: list[Fault]) -> str:

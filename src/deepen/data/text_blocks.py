@@ -7,7 +7,7 @@ Chinese in one line, behind a character. The blocks one after another are the wh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +110,15 @@ def block_text(path: str | Path, offset: int, length: int, encoding: str) -> str
     with open(path, "rb") as file:
         file.seek(offset)
         return without_marks(plain(file.read(length).decode(encoding)))
+
+
+def block_reader(table: pa.Table) -> Callable[[int], str]:
+    """The text of a row of a corpus by its number: a cell, or a stretch of a file."""
+    if "text" in table.column_names:
+        cells = table.column("text")
+        return lambda row: cells[row].as_py() or ""
+    columns = [table.column(name) for name in ("path", "offset", "length", "encoding")]
+    return lambda row: block_text(*(column[row].as_py() for column in columns))
 
 
 def _spans(data: bytes, size: int, total: int, *, at_end: bool) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ from deepen.core.errors import OptionError
 from deepen.core.units import seconds
 
 LOADED = "loaded"  # what --freeze calls all that came from a file of weights
+WEIGHTING = ("reweight", "reweight_by", "reweight_run")  # what a task calls unread where samples can have no weight
 PRETRAINING_OF = {  # which kinds of pretraining read an option; all others read it whatever the kind
     "pretrain_corruption": ("denoising",),
     "pretrain_tied": ("autoencoder", "denoising"),

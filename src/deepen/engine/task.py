@@ -9,6 +9,8 @@ A file in tasks/ offers, beside its constants:
 and may offer
     unread(options) -> tuple of names       engine options, or prefixes such as "optimizer.", that this training reads
                                             not: stating one is refused
+    target(table) -> Target | None          which column of a table is learned and what stands in it; without it it is
+                                            that which the user or the schema names, with classes
     files(state) -> {name: JSON-able}       further files for the run folder, for others to read
     FORMATS = {ending: answers -> text}     further formats in which `predict --out` can write its answers
 """
@@ -153,6 +155,15 @@ class Beginning(Task, Protocol):
 
         Asked once, when a run is begun: going on with it needs no file.
         """
+        ...
+
+
+@runtime_checkable
+class StartsFromRows(Task, Protocol):
+    """A task whose networks may start from the training rows themselves, as principal components do."""
+
+    def start_from(self, encoded: Encoded) -> None:
+        """Takes these training rows in the place of those that `encode` gave: the same, with a `weight` [N] each."""
         ...
 
 

@@ -23,6 +23,8 @@ MOST_WEIGHT = 20.0
 LEAST_SHARE = 1e-3  # of a class's own diagonal in the confusion matrix, below which its share cannot be told
 FOLDS = 5
 
+Rows = Any  # [N, D] float: an array, or a sparse matrix of rows
+
 
 @dataclass(frozen=True)
 class Told:
@@ -76,22 +78,24 @@ class LabelShift:
         return self.p < LEVEL
 
 
-def classifier_test(old: np.ndarray, new: np.ndarray, *, seed: int = 0) -> Told:
+def classifier_test(old: Rows, new: Rows, *, seed: int = 0) -> Told:
     """The classifier two-sample test.
 
     A classifier learns on one half of both samples to tell them apart and is scored on the other; the AUC of that half
     is a Mann-Whitney statistic, whose distribution under "no difference" is known.
 
-    old  [n, D] float    new  [m, D] float
+    old  [n, D] float    new  [m, D] float, both as arrays or as sparse matrices (see `_classifier`)
     Source: Lopez-Paz and Oquab 2017, Revisiting Classifier Two-Sample Tests.
     """
     x, is_new = _together(old, new, seed)
-    half = np.arange(len(x)) % 2 == 0
-    scores = _classifier(seed).fit(x[half], is_new[half]).decision_function(x[~half])
+    half = np.zeros(x.shape[0], bool)
+    for side in (0, 1):
+        half[np.flatnonzero(is_new == side)[::2]] = True
+    scores = _classifier(x, seed).fit(x[half], is_new[half]).decision_function(x[~half])
     return _told(scores[is_new[~half] == 0], scores[is_new[~half] == 1])
 
 
-def density_ratios(old: np.ndarray, new: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def density_ratios(old: Rows, new: Rows, *, seed: int = 0) -> np.ndarray:
     """Weights of the old samples under which they look like the new ones: [n] float64, mean 1, at most MOST_WEIGHT.
 
         w(x) = p(new | x) / p(old | x) * n / m
@@ -99,26 +103,26 @@ def density_ratios(old: np.ndarray, new: np.ndarray, *, seed: int = 0) -> np.nda
     The classifier that gives the probabilities has not seen the sample it is asked about (5 folds).
     Source: Bickel, Brueckner and Scheffer 2009, Discriminative Learning under Covariate Shift, eq. 5.
     """
-    drawn = _drawn(len(new), seed, "new")
+    drawn = _drawn(new.shape[0], seed, "new")
     new = new[drawn]
-    fold = rng.permutation(seed, 0, len(old)) % FOLDS
-    new_fold = rng.permutation(seed + 1, 0, len(new)) % FOLDS
-    weights = np.empty(len(old))
+    fold = rng.permutation(seed, 0, old.shape[0]) % FOLDS
+    new_fold = rng.permutation(seed + 1, 0, new.shape[0]) % FOLDS
+    weights = np.empty(old.shape[0])
     for number in range(FOLDS):
         kept = np.flatnonzero(fold != number)
         kept = kept[_drawn(len(kept), seed, f"old {number}")]
         seen = new[new_fold != number]
-        x = np.concatenate([old[kept], seen])
-        y = np.repeat([0, 1], [len(kept), len(seen)])
-        log_odds = _classifier(seed).fit(x, y).decision_function(old[fold == number])
-        weights[fold == number] = np.exp(np.clip(log_odds, -20, 20)) * len(kept) / len(seen)
+        x = _stacked(old[kept], seen)
+        y = np.repeat([0, 1], [len(kept), seen.shape[0]])
+        log_odds = _classifier(x, seed).fit(x, y).decision_function(old[fold == number])
+        weights[fold == number] = np.exp(np.clip(log_odds, -20, 20)) * len(kept) / seen.shape[0]
     return _normalized(weights)
 
 
 def moved(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> list[Moved]:
     """The measures that lie differently, the farthest first.
 
-    old, new  by name: floats (NaN where missing), or texts
+    old, new  by name: floats (NaN where missing), texts, or bool: whether a sample has what is named
 
     Numbers: the Kolmogorov-Smirnov test; categories: the chi-square test, rare ones together. Holm's correction (1979)
     for the number of tests.
@@ -176,7 +180,16 @@ def effective_size(weights: np.ndarray) -> float:
     return float(weights.sum() ** 2 / max(1e-300, (weights**2).sum()))
 
 
-def _classifier(seed: int) -> Any:
+def _classifier(x: Rows, seed: int) -> Any:
+    """Boosted trees, which find any dependence; of sparse rows, of which texts are made, logistic regression.
+
+    On 32 to 128 components of TF-IDF trees told film reviews by their verdict with AUC 0.65 to 0.72, in seconds;
+    logistic regression on all terms with 0.83, in a tenth of one.
+    """
+    if not isinstance(x, np.ndarray):
+        from sklearn.linear_model import LogisticRegression
+
+        return LogisticRegression(max_iter=300)
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     # Early stopping by log-loss: where there is nothing to learn, the odds stay near those of the sizes.
@@ -193,11 +206,19 @@ def _classifier(seed: int) -> Any:
     )
 
 
-def _together(old: np.ndarray, new: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _together(old: Rows, new: Rows, seed: int) -> tuple[Rows, np.ndarray]:
     """Both samples, at most MOST_ROWS of each, shuffled; and which are new."""
-    old, new = old[_drawn(len(old), seed, "old")], new[_drawn(len(new), seed, "new")]
-    order = rng.permutation(seed, 1, len(old) + len(new))
-    return np.concatenate([old, new])[order], np.repeat([0, 1], [len(old), len(new)])[order]
+    old, new = old[_drawn(old.shape[0], seed, "old")], new[_drawn(new.shape[0], seed, "new")]
+    order = rng.permutation(seed, 1, old.shape[0] + new.shape[0])
+    return _stacked(old, new)[order], np.repeat([0, 1], [old.shape[0], new.shape[0]])[order]
+
+
+def _stacked(old: Rows, new: Rows) -> Rows:
+    if isinstance(old, np.ndarray):
+        return np.concatenate([old, new])
+    from scipy.sparse import csr_matrix, vstack
+
+    return csr_matrix(vstack([old, new]))
 
 
 def _drawn(count: int, seed: int, purpose: str) -> np.ndarray:
@@ -226,6 +247,8 @@ def _normalized(weights: np.ndarray) -> np.ndarray:
 
 
 def _compared(name: str, old: np.ndarray, new: np.ndarray) -> Moved | None:
+    if old.dtype.kind == "b":
+        return _compared_shares(name, old, new)
     if old.dtype.kind in "fiu":
         return _compared_numbers(name, old.astype(float), new.astype(float))
     texts, counts = np.unique(np.concatenate([old, new]).astype(str), return_counts=True)
@@ -240,6 +263,15 @@ def _compared(name: str, old: np.ndarray, new: np.ndarray) -> Moved | None:
     word = "rare ones" if most == 0 else repr(sorted(frequent)[most - 1])
     distance = float(np.abs(shares[0] - shares[1]).sum() / 2)
     return Moved(name, distance, _chi_square(table), f"{word} {shares[0, most]:.1%}", f"{shares[1, most]:.1%}")
+
+
+def _compared_shares(name: str, old: np.ndarray, new: np.ndarray) -> Moved | None:
+    if min(len(old), len(new)) == 0:
+        return None
+    shares = [float(side.mean()) for side in (old, new)]
+    counts = np.stack([np.bincount(side.astype(np.int64), minlength=2) for side in (old, new)])
+    said = f"{shares[0]:.1%} have it", f"{shares[1]:.1%}"
+    return Moved(name, abs(shares[0] - shares[1]), _chi_square(counts), *said)
 
 
 def _compared_numbers(name: str, old: np.ndarray, new: np.ndarray) -> Moved | None:

@@ -75,14 +75,18 @@ class KMeans(nn.Module):
         self.options = options
 
     @torch.no_grad()
-    def start(self, batches: Iterable[Tensor], seed: int) -> None:
-        """Takes the centres from all training vectors, each batch [B, D], as the options say."""
+    def start(self, batches: Iterable[Tensor], seed: int, weights: Tensor | None = None) -> None:
+        """Takes the centres from all training vectors, each batch [B, D], as the options say.
+
+        weights  [N] of the vectors, None for 1 each; centres at random are any vectors, whatever they weigh
+        """
         vectors = torch.cat([batch.double().cpu() for batch in batches])
+        weights = None if weights is None else weights.double().cpu()
         count, draw = len(self.centres), rng.generator(seed, "k-means")
         if self.options.start == "lloyd":
-            centres = best_partition(vectors, count, draw, starts=self.options.starts).centres
+            centres = best_partition(vectors, count, draw, starts=self.options.starts, weights=weights).centres
         elif self.options.start == "k-means++":
-            centres = seeded_centres(vectors, count, draw)
+            centres = seeded_centres(vectors, count, draw, weights)
         else:
             centres = vectors[torch.from_numpy(draw.permutation(len(vectors))[:count])]
         self.centres[: len(centres)].copy_(centres)

@@ -70,10 +70,10 @@ class PrincipalComponents(nn.Module):
         nn.init.orthogonal_(self.components)
 
     @torch.no_grad()
-    def start(self, batches: Iterable[Tensor]) -> None:
-        """Takes mean and directions from all training images, each batch [B, C, H, W]."""
+    def start(self, batches: Iterable[Tensor], weights: Tensor | None = None) -> None:
+        """Takes mean and directions from all training images, each batch [B, C, H, W]; weights [N], None for 1 each."""
         flat = (torch.flatten(batch, 1).cpu() for batch in batches)
-        mean, directions, _ = principal_components(flat, len(self.components))
+        mean, directions, _ = principal_components(flat, len(self.components), weights)
         self.mean.copy_(mean)
         self.components.copy_(directions)
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deepen.ops.losses import weighted_sum
+
 MOST_STEPS = 300
 CHUNK_VALUES = 1 << 24  # distances held at once
 
@@ -18,7 +20,7 @@ class Partition:
 
     centres  [K, D] float64, the mean of each group
     groups   [N] int64, the nearest centre of each row
-    inertia  the sum of squared distances to the nearest centre
+    inertia  the sum of squared distances to the nearest centre, each by its row's weight
     steps    passes until nothing changed
     """
 
@@ -45,29 +47,32 @@ def squared_distances(vectors: Tensor, centres: Tensor) -> Tensor:
     return torch.cdist(vectors, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
-def seeded_centres(vectors: Tensor, count: int, draw: np.random.Generator) -> Tensor:
+def seeded_centres(vectors: Tensor, count: int, draw: np.random.Generator, weights: Tensor | None = None) -> Tensor:
     """`count` rows far from each other, [count, D]: each drawn with a chance that grows with its squared distance.
+
+    weights  [N] float64 by which the chance grows too, None for 1 each
 
     Where fewer rows differ than centres are asked for, some rows stand twice.
     Source: Arthur and Vassilvitskii, k-means++, 2007 (one candidate per draw).
     """
-    chosen = [int(draw.integers(len(vectors)))]
+    chosen = [int(draw.integers(len(vectors))) if weights is None else _drawn(weights, draw)]
     nearest = _to_one(vectors, chosen[0])
     for _ in range(count - 1):
-        reached = nearest.cumsum(0)
-        at = draw.random() * float(reached[-1])
-        chosen.append(min(int(torch.searchsorted(reached, at, right=True)), len(vectors) - 1))
+        chosen.append(_drawn(nearest if weights is None else nearest * weights, draw))
         nearest = torch.minimum(nearest, _to_one(vectors, chosen[-1]))
     return vectors[torch.tensor(chosen)].clone()
 
 
-def lloyd(vectors: Tensor, centres: Tensor, *, most_steps: int = MOST_STEPS) -> Partition:
+def lloyd(
+    vectors: Tensor, centres: Tensor, *, weights: Tensor | None = None, most_steps: int = MOST_STEPS
+) -> Partition:
     """The groups that Lloyd's algorithm comes to from these centres.
 
         g_n = argmin_k |x_n - c_k|^2,     c_k = mean of the x_n with g_n = k,     until no g_n changes
 
     vectors  [N, D] float64
     centres  [K, D] float64
+    weights  [N] float64, by which a row counts in its mean; None for 1 each
 
     A centre that loses all rows is put on the row that is furthest from its own. Source: Lloyd 1957, published 1982.
     """
@@ -79,16 +84,35 @@ def lloyd(vectors: Tensor, centres: Tensor, *, most_steps: int = MOST_STEPS) -> 
         if torch.equal(found, groups):
             break
         groups = found
-        counts = torch.bincount(groups, minlength=len(centres)).clamp(min=1)
-        centres = torch.zeros_like(centres).index_add_(0, groups, vectors) / counts[:, None]
+        centres = _means(vectors, groups, centres, weights)
     distances, groups = _nearest(vectors, centres)
-    return Partition(centres, groups, float(distances.sum()), steps)
+    return Partition(centres, groups, float(weighted_sum(distances, weights)), steps)
 
 
-def best_partition(vectors: Tensor, count: int, draw: np.random.Generator, *, starts: int) -> Partition:
+def best_partition(
+    vectors: Tensor, count: int, draw: np.random.Generator, *, starts: int, weights: Tensor | None = None
+) -> Partition:
     """The partition of least inertia among `starts` runs of Lloyd's algorithm from k-means++ starts."""
-    runs = [lloyd(vectors, seeded_centres(vectors, count, draw)) for _ in range(starts)]
+    seeds = (seeded_centres(vectors, count, draw, weights) for _ in range(starts))
+    runs = [lloyd(vectors, centres, weights=weights) for centres in seeds]
     return min(runs, key=lambda run: run.inertia)
+
+
+def _drawn(chances: Tensor, draw: np.random.Generator) -> int:
+    """A row by chances [N] that need not add up to 1."""
+    reached = chances.cumsum(0)
+    at = draw.random() * float(reached[-1])
+    return min(int(torch.searchsorted(reached, at, right=True)), len(chances) - 1)
+
+
+def _means(vectors: Tensor, groups: Tensor, centres: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean of each group's rows, [K, D]; a centre whose rows weigh nothing stays where it is."""
+    if weights is None:
+        counts = torch.bincount(groups, minlength=len(centres)).clamp(min=1)
+        return torch.zeros_like(centres).index_add_(0, groups, vectors) / counts[:, None]
+    counts = torch.zeros_like(centres[:, 0]).index_add_(0, groups, weights)[:, None]
+    sums = torch.zeros_like(centres).index_add_(0, groups, vectors * weights[:, None])
+    return torch.where(counts > 0, sums / counts.clamp(min=1e-300), centres)
 
 
 def _to_one(vectors: Tensor, row: int) -> Tensor:

@@ -67,21 +67,21 @@ def cross_entropy_sum(
     if logits.shape[0] == 0:
         return logits.sum()
     if weights is not None:
-        return cross_entropies(logits, targets, label_smoothing=label_smoothing) @ weights
+        return weighted_sum(cross_entropies(logits, targets, label_smoothing=label_smoothing), weights)
     return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing, ignore_index=IGNORED)
 
 
 def squared_error_sum(predictions: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> Tensor:
     """The sum over b of w_b (prediction - target)^2, all `[B]` float; w is 1 where no weights are given."""
-    return _weighted(F.mse_loss(predictions, targets, reduction="sum" if weights is None else "none"), weights)
+    return weighted_sum(F.mse_loss(predictions, targets, reduction="sum" if weights is None else "none"), weights)
 
 
 def huber_sum(predictions: Tensor, targets: Tensor, *, delta: float = 1.0, weights: Tensor | None = None) -> Tensor:
     """The weighted sum over b of Huber's loss: e^2 / 2 within delta, delta (|e| - delta / 2) beyond. Huber 1964."""
     how = "sum" if weights is None else "none"
-    return _weighted(F.huber_loss(predictions, targets, reduction=how, delta=delta), weights)
+    return weighted_sum(F.huber_loss(predictions, targets, reduction=how, delta=delta), weights)
 
 
-def _weighted(losses: Tensor, weights: Tensor | None) -> Tensor:
-    """A sum as it is, or losses [B] by their weights [B]."""
-    return losses if weights is None else losses @ weights
+def weighted_sum(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """A sum as it is, or that of losses [B] by their weights [B]."""
+    return losses.sum() if weights is None else (losses * weights).sum()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from deepen.core import rng
-from deepen.ops.losses import cross_entropies
+from deepen.ops.losses import cross_entropies, weighted_sum
 
 IMAGE_DRAWS = 4  # random numbers that `mixed_images` takes for one image
 
@@ -142,7 +142,7 @@ def mixed_cross_entropy_sum(
     """
     own, other = (cross_entropies(logits, y, label_smoothing=label_smoothing) for y in (targets, others))
     mixed = share * own + (1 - share) * other
-    return mixed.sum() if weights is None else mixed @ weights
+    return weighted_sum(mixed, weights)
 
 
 def _span(centre: Tensor, length: Tensor, size: int) -> Tensor:

@@ -13,13 +13,16 @@ LARGEST_SCATTER = 4_096  # with more values per row than this, directions are fo
 MOST_NEIGHBOURS = 30.0
 
 
-def principal_components(parts: Iterable[Tensor], count: int) -> tuple[Tensor, Tensor, Tensor]:
+def principal_components(
+    parts: Iterable[Tensor], count: int, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The mean of the rows, the `count` directions of greatest variance, and the variance along each.
 
-        C = sum_n (x_n - m)(x_n - m)^T / N,     C w_i = lambda_i w_i,     lambda_1 >= lambda_2 >= ...
+        C = sum_n v_n (x_n - m)(x_n - m)^T / sum_n v_n,     C w_i = lambda_i w_i,     lambda_1 >= lambda_2 >= ...
 
     parts    each [B, P] float; together N rows. Up to P = 4,096 all of them count, added up in float64; beyond that the
              first 4,096 rows, whose products with each other have the same eigenvalues
+    weights  [N], the v_n, of which the mean m is one too; None for 1 each
     returns  mean [P], directions [count, P] of length 1, variances [count], all float64. The value of largest size in a
              direction is positive. Where the rows span fewer directions, the rest are zero.
 
@@ -27,12 +30,13 @@ def principal_components(parts: Iterable[Tensor], count: int) -> tuple[Tensor, T
     """
     parts = iter(parts)
     first = next(parts).double()
+    weights = None if weights is None else weights.double().cpu()
     if first.shape[1] <= LARGEST_SCATTER:
-        return _from_scatter(first, parts, count)
+        return _from_scatter(first, parts, count, weights)
     rows = [first]
     while sum(map(len, rows)) < LARGEST_SCATTER and (part := next(parts, None)) is not None:
         rows.append(part.double())
-    return _from_products(torch.cat(rows)[:LARGEST_SCATTER], count)
+    return _from_products(torch.cat(rows)[:LARGEST_SCATTER], count, weights)
 
 
 def total_variance(parts: Iterable[Tensor]) -> float:
@@ -66,30 +70,45 @@ def neighbour_map(vectors: Tensor) -> np.ndarray:
     return method.fit_transform(vectors.float().numpy()).astype(float)
 
 
-def _from_scatter(first: Tensor, parts: Iterable[Tensor], count: int) -> tuple[Tensor, Tensor, Tensor]:
+def _from_scatter(
+    first: Tensor, parts: Iterable[Tensor], count: int, weights: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Deviations are taken from the first part's mean, so that a large common value costs no digits."""
     around = first.mean(dim=0)
-    num_rows, total, products = 0, torch.zeros_like(around), torch.zeros(len(around), len(around), dtype=torch.float64)
+    seen, whole, total = 0, 0.0, torch.zeros_like(around)
+    products = torch.zeros(len(around), len(around), dtype=torch.float64)
     part: Tensor | None = first
     parts = iter(parts)
     while part is not None:
         off = part.double() - around
-        num_rows, total = num_rows + len(off), total + off.sum(dim=0)
-        products += off.T @ off
+        own = _weighted(off, weights, seen)
+        seen, whole, total = seen + len(off), whole + _sum_of(off, weights, seen), total + own.sum(dim=0)
+        products += own.T @ off
         part = next(parts, None)
-    shift = total / num_rows
-    values, vectors = torch.linalg.eigh(products / num_rows - torch.outer(shift, shift))
+    shift = total / whole
+    values, vectors = torch.linalg.eigh(products / whole - torch.outer(shift, shift))
     return _ordered(around + shift, values, vectors.T, count)
 
 
-def _from_products(rows: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    mean = rows.mean(dim=0)
-    off = rows - mean
-    values, vectors = torch.linalg.eigh(off @ off.T / len(off))
-    lengths = (values.clamp(min=0) * len(off)).sqrt()
+def _from_products(rows: Tensor, count: int, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    whole = _sum_of(rows, weights, 0)
+    mean = rows.mean(dim=0) if weights is None else _weighted(rows, weights, 0).sum(dim=0) / whole
+    off = _weighted(rows - mean, None if weights is None else weights.sqrt(), 0)
+    values, vectors = torch.linalg.eigh(off @ off.T / whole)
+    lengths = (values.clamp(min=0) * whole).sqrt()
     is_real = lengths > 1e-9 * lengths.max().clamp(min=1e-300)
     directions = torch.where(is_real[:, None], (vectors.T @ off) / lengths.clamp(min=1e-300)[:, None], 0.0)
     return _ordered(mean, values, directions, count)
+
+
+def _weighted(rows: Tensor, weights: Tensor | None, first: int) -> Tensor:
+    """The rows by their weights, which stand from place `first` on."""
+    return rows if weights is None else rows * weights[first : first + len(rows), None]
+
+
+def _sum_of(rows: Tensor, weights: Tensor | None, first: int) -> float:
+    """How many rows, or what they weigh."""
+    return float(len(rows)) if weights is None else float(weights[first : first + len(rows)].sum())
 
 
 def _ordered(mean: Tensor, values: Tensor, directions: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

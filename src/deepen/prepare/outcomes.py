@@ -24,7 +24,7 @@ from deepen.metrics.classify import Classification
 from deepen.metrics.correlation import Correlation
 from deepen.metrics.multi_label import MultiLabel
 from deepen.ops.combine import mean_class_logits, mean_values
-from deepen.ops.losses import cross_entropy_sum, squared_error_sum
+from deepen.ops.losses import cross_entropy_sum, squared_error_sum, weighted_sum
 from deepen.prepare import label_sets, labels
 from deepen.prepare.answers import NumberAnswer, class_answers
 from deepen.prepare.table_target import (
@@ -188,7 +188,7 @@ class LabelSetOutcome:
         """Binary cross-entropy, the mean over labels."""
         truth = batch[TRUTH] * (1 - label_smoothing) + label_smoothing / 2
         losses = F.binary_cross_entropy_with_logits(raw, truth.to(raw.dtype), reduction="none").mean(1)
-        return losses @ batch["weight"] if "weight" in batch else losses.sum()
+        return weighted_sum(losses, batch.get("weight"))
 
     def metrics(self) -> MultiLabel:
         """F1 and its company."""

@@ -33,7 +33,7 @@ from deepen.engine.task import Asks, Exported, Tiny
 from deepen.metrics.clusters import Clusters, contingency, silhouette
 from deepen.nn.shapes import TableShape
 from deepen.ops.lloyd import best_partition
-from deepen.ops.losses import Loss
+from deepen.ops.losses import Loss, weighted_sum
 from deepen.ops.projection import neighbour_map, principal_map
 from deepen.prepare import image, labels, tabular, vectors
 from deepen.prepare.encoded import Batch, Draws, Encoded
@@ -150,8 +150,12 @@ class Task:
         tensors = {**encoded.tensors, TRUTH: truth[torch.from_numpy(kept)]}
         encoded = Encoded(tensors, encoded.table, is_whole=encoded.is_whole)
         if split == "train":
-            self._training = encoded
+            self.start_from(encoded)
         return encoded
+
+    def start_from(self, encoded: Encoded) -> None:
+        """Takes the training rows that `build` starts from."""
+        self._training = encoded
 
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
         """`vectors` [B, D], or what the run's network takes; label numbers [B]. Nothing is random."""
@@ -159,7 +163,9 @@ class Task:
             return self._inner.batch(encoded, rows, None)
         made = vectors.vectors_of(encoded, self._inputs, rows)
         index = torch.from_numpy(rows).to(encoded.device)
-        return Batch({"vectors": made, TRUTH: encoded.tensors[TRUTH].index_select(0, index)}, len(rows), rows)
+        beside = {name: encoded.tensors[name] for name in (TRUTH, "weight") if name in encoded.tensors}
+        taken = {name: tensor.index_select(0, index) for name, tensor in beside.items()}
+        return Batch({"vectors": made, **taken}, len(rows), rows)
 
     def build(self) -> nn.Module:
         """The clusters, which start from the training rows, behind the run's network where there is one."""
@@ -171,14 +177,16 @@ class Task:
         if self._training is not None:
             if model.extractor is not None:
                 _load(model.extractor, Path(self.options.features))
-            start: Callable[[Iterator[Tensor], int], None] | None = getattr(clusters, "start", None)
+            start: Callable[[Iterator[Tensor], int, Tensor | None], None] | None = getattr(clusters, "start", None)
             if start is not None:
-                start(self._all_vectors(model, self._training), torch.initial_seed())
+                weights = self._training.tensors.get("weight")
+                start(self._all_vectors(model, self._training), torch.initial_seed(), weights)
         return model
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
-        """The clusters' own loss."""
-        return Loss(model.clusters.loss(self.vectors(model, batch)).sum())  # type: ignore[union-attr, operator]
+        """The clusters' own loss, each row's by its `weight` where there are any."""
+        losses = model.clusters.loss(self.vectors(model, batch))  # type: ignore[union-attr, operator]
+        return Loss(weighted_sum(losses, batch.tensors.get("weight")))
 
     def metrics(self) -> Clusters:
         """Distances, silhouette, and agreement with labels."""

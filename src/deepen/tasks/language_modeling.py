@@ -32,7 +32,7 @@ from deepen.engine.at_once import made_at_once
 from deepen.engine.carry import Carried
 from deepen.engine.events import Events
 from deepen.engine.fit import Fitted
-from deepen.engine.options import FitOptions
+from deepen.engine.options import WEIGHTING, FitOptions
 from deepen.engine.task import Exported, Terms, Tiny
 from deepen.explain import language_texts
 from deepen.explain.language import LanguageExplainer, token_names
@@ -152,7 +152,7 @@ class Options:
 
 def schema(options: Options) -> Schema:
     """Reads text files, as one stream."""
-    return Schema(readers=("text_lines",), inputs=("text",), target="", needs_target=False)
+    return Schema(readers=("text_lines",), inputs=("text",), target="", needs_target=False, is_corpus=True)
 
 
 def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Fault]) -> dict[str, Any]:
@@ -172,13 +172,13 @@ def files(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def unread(options: Options) -> tuple[str, ...]:
-    """Of a model that counts, all that is about learning by gradients."""
+    """Weights, which windows of a stream have not; of a model that counts, all that is about learning by gradients."""
     if not getattr(_module(options), "COUNTED", False):
-        return ()
+        return WEIGHTING
     of_fit = {name.split(".")[0] for name in fields_of(FitOptions)} - READ_BY_COUNTING
     groups = {name.split(".")[0] for name in fields_of(FitOptions) if "." in name}
     own = ("sequence_length", "reading", "width", "tied", "output.", *FURTHER)
-    return (*(f"{name}." if name in groups else name for name in sorted(of_fit)), *own)
+    return (*(f"{name}." if name in groups else name for name in sorted(of_fit)), *own, *WEIGHTING)
 
 
 class Task:

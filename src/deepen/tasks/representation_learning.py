@@ -26,7 +26,7 @@ from deepen.metrics.reconstruction import Reconstruction
 from deepen.nn.contracts import CONTRACTS
 from deepen.nn.shapes import ImageShape
 from deepen.ops.corruption import corrupted
-from deepen.ops.losses import Loss
+from deepen.ops.losses import Loss, weighted_sum
 from deepen.ops.projection import neighbour_map, principal_components, principal_map, total_variance
 from deepen.prepare import coded_graph, image, image_graph, labels
 from deepen.prepare.coded_graph import squared
@@ -140,8 +140,12 @@ class Task:
             table = table.take(pa.array(images.kept))
         encoded = Encoded(tensors, table, is_whole=images.pixels is not None)
         if split == "train":
-            self._training = encoded
+            self.start_from(encoded)
         return encoded
+
+    def start_from(self, encoded: Encoded) -> None:
+        """Takes the training rows that `build` starts from."""
+        self._training = encoded
 
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
         """Pixels [B, C, H, W] in 0 to 1, labels [B], and `noisy` pixels where noise is asked for.
@@ -168,9 +172,9 @@ class Task:
         """
         options = self.network or self._module.Options()
         model = self._module.build(self.options.model, self._shape, self.options.code_size, options)
-        start: Callable[[Iterator[Tensor]], None] | None = getattr(model, "start", None)
+        start: Callable[[Iterator[Tensor], Tensor | None], None] | None = getattr(model, "start", None)
         if start is not None and self._training is not None:
-            start(self._all_pixels(self._training))
+            start(self._all_pixels(self._training), self._training.tensors.get("weight"))
         return model
 
     def sample(self) -> list[Tensor]:
@@ -183,9 +187,9 @@ class Task:
         return ImageShape(self.image["channels"], height, width)
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
-        """The network's own loss of giving back the clean pictures."""
+        """The network's own loss of giving back the clean pictures, each by its `weight` where there are any."""
         pixels = batch["pixels"]
-        return Loss(model(batch.tensors.get("noisy", pixels), pixels).loss.sum())
+        return Loss(weighted_sum(model(batch.tensors.get("noisy", pixels), pixels).loss, batch.tensors.get("weight")))
 
     def metrics(self) -> Reconstruction:
         """Errors, the bound where the network has one, and probes."""

@@ -22,7 +22,7 @@ from deepen.core.faults import Fault
 from deepen.core.figures import Figure, Sample
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
-from deepen.data.target import group_of, mark_target, target_of
+from deepen.data.target import Target, group_of, mark_target, target_of
 from deepen.engine.task import Exported, Terms, Tiny
 from deepen.explain.tables import TableExplainer
 from deepen.metrics.regress import Regression, figures_of
@@ -100,6 +100,12 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
     values = numbers_with_faults(table, target_cells(table, target), target, "train", [], positive=False)
     tabular.warn_of_leaks(table, state, values, faults, is_class=False)
     return {**state, "scale": scale}
+
+
+def target(table: pa.Table) -> Target | None:
+    """The number that the user named, where it is there."""
+    name = target_of(table)
+    return Target(name, "number") if name in table.column_names else None
 
 
 class Task:

@@ -21,6 +21,7 @@ from deepen.core.faults import Fault
 from deepen.core.figures import Figure, Sample
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
+from deepen.data.target import Target
 from deepen.engine.task import Exported, Terms, Tiny
 from deepen.explain.text import TextExplainer
 from deepen.explain.text_gates import Side
@@ -72,9 +73,9 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
     """The classes or labels, the vocabulary, and how long the longest text is."""
     if "label" not in table.column_names:
         given, threshold = dataset.labels, options.threshold
-        target = outcomes.learn_label_set(table, "labels", given, faults, threshold=threshold)
+        learned_target = outcomes.learn_label_set(table, "labels", given, faults, threshold=threshold)
     elif options.threshold is None:
-        target = outcomes.learn_class(table, "label", dataset.labels, faults)
+        learned_target = outcomes.learn_class(table, "label", dataset.labels, faults)
     else:
         raise OptionError(
             f"--threshold {options.threshold:g}: means nothing where a text has one class; it is for a column `labels` "
@@ -86,7 +87,14 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
         labels = table.column("label").cast(pa.string()).to_pylist()
         text_inputs.warn_of_named_classes(texts, labels, faults)
     longest = int(text.encode(texts, learned, "train", []).lengths.max())
-    return {"target": target, "text": learned, "longest": longest}
+    return {"target": learned_target, "text": learned, "longest": longest}
+
+
+def target(table: pa.Table) -> Target | None:
+    """The class or the labels of a text, whichever the table has."""
+    if "label" in table.column_names:
+        return Target("label", "class")
+    return Target("labels", "label set") if "labels" in table.column_names else None
 
 
 def files(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from deepen.core.figures import Figure, Sample
 from deepen.core.names import did_you_mean
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
-from deepen.data.target import target_of
+from deepen.data.target import Target, target_of
 from deepen.engine.task import Exported, Terms, Tiny
 from deepen.explain.text import TextExplainer
 from deepen.explain.text_gates import Side
@@ -65,19 +65,28 @@ def schema(options: Options) -> Schema:
 
 def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Fault]) -> dict[str, Any]:
     """The classes or the scale of the scores, the vocabulary of both sides, and how long the longest text is."""
-    name = _target(table)
-    if name == "label":
-        target = outcomes.learn_class(table, name, dataset.labels, faults)
+    name, kind = _target(table)
+    if kind == "class":
+        learned_target = outcomes.learn_class(table, name, dataset.labels, faults)
     else:
         if options.label_smoothing:
             raise OptionError(
                 f"--label-smoothing {options.label_smoothing:g}: a score has no classes to spread over; leave it out."
             )
-        target = outcomes.learn_number(table, name, faults)
+        learned_target = outcomes.learn_number(table, name, faults)
     sides = [texts_of(table, side) for side in SIDES]
     learned = text.learn([*sides[0], *sides[1]], options.text, faults)
     longest = max(int(text.encode(side, learned, "train", []).lengths.max()) for side in sides)
-    return {"target": target, "text": learned, "longest": longest}
+    return {"target": learned_target, "text": learned, "longest": longest}
+
+
+def target(table: pa.Table) -> Target | None:
+    """The class or the score: what `--target` named, else the label if any row has one, else the score."""
+    there = [name for name in TARGETS if name in table.column_names]
+    asked = [name for name in there if name == target_of(table)]
+    filled = [name for name in there if table.column(name).null_count < table.num_rows]
+    name = next(iter([*asked, *filled]), "")
+    return Target(name, "class" if name == "label" else "number") if name else None
 
 
 def files(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,16 +241,15 @@ class Task:
         return TextShape(len(self.tokenizer), longest=self.state["longest"], pad=PAD)
 
 
-def _target(table: pa.Table) -> str:
-    """The column to learn: what `--target` named, else the label if any row has one, else the score."""
-    asked = target_of(table)
-    there = [name for name in TARGETS if name in table.column_names]
+def _target(table: pa.Table) -> Target:
+    """What is learned of pairs. Raises OptionError for another column, DataError where there is nothing."""
+    asked, there = target_of(table), [name for name in TARGETS if name in table.column_names]
     if asked and asked not in there:
         raise OptionError(f"--target {asked}: expected label or score{did_you_mean(asked, there)}")
-    filled = [name for name in there if table.column(name).null_count < table.num_rows]
-    if not (asked or filled):
+    found = target(table)
+    if found is None:
         raise DataError("expected a column label or score to learn from, but neither holds anything; give one.")
-    return asked or filled[0]
+    return found
 
 
 def _sample(encoded: Encoded, row: int) -> Sample:

@@ -25,6 +25,7 @@ from deepen.core.faults import Fault
 from deepen.core.figures import Figure, Sample
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
+from deepen.data.target import Target
 from deepen.engine.task import Exported, Terms, Tiny
 from deepen.explain import text_attention
 from deepen.explain.text import TextExplainer
@@ -34,7 +35,7 @@ from deepen.metrics.tagging_figures import figures_of
 from deepen.nn.contracts import CONTRACTS
 from deepen.nn.crf import LinearChainCRF
 from deepen.nn.shapes import TextShape
-from deepen.ops.losses import IGNORED, Loss, cross_entropies, spread_over
+from deepen.ops.losses import IGNORED, Loss, cross_entropies, spread_over, weighted_sum
 from deepen.prepare import tag_learn, tags, text, text_graph, text_inputs, text_order, word_characters
 from deepen.prepare.encoded import Batch, Draws, Encoded
 from deepen.prepare.ragged import Ragged
@@ -113,6 +114,11 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
         "baseline": tag_learn.commonest_tags(ids, rows, learned, vocabulary),
         "longest": int(ids.lengths.max()),
     }
+
+
+def target(table: pa.Table) -> Target | None:
+    """The tags, where there are any."""
+    return Target("tags", "tags") if "tags" in table.column_names else None
 
 
 class Task:
@@ -215,7 +221,7 @@ class Task:
         With label smoothing the cross-entropy with the smoothed target of each token, instead.
         """
         nats = self._nats(model, self._emissions(model, batch), batch)
-        return Loss(nats @ batch["weight"] if "weight" in batch.tensors else nats.sum())
+        return Loss(weighted_sum(nats, batch.tensors.get("weight")))
 
     def lesson(self, teacher: nn.Module, temperature: float) -> TagLesson:
         """Each tag's probability given the whole sentence."""

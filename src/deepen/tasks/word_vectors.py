@@ -8,7 +8,7 @@ with the words nearest to its mean.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -27,12 +27,12 @@ from deepen.core.faults import Fault
 from deepen.core.figures import Figure
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
-from deepen.data.text_blocks import block_text
+from deepen.data.text_blocks import block_reader
 from deepen.engine.asynchronous import READ, fit_blocks
 from deepen.engine.events import Events
 from deepen.engine.fit import Fitted
 from deepen.engine.keeper import Elsewhere
-from deepen.engine.options import FitOptions
+from deepen.engine.options import WEIGHTING, FitOptions
 from deepen.engine.task import Tiny
 from deepen.engine.training import fresh
 from deepen.explain.word_nearness import WordExplainer
@@ -88,14 +88,14 @@ class Options:
 
 def schema(options: Options) -> Schema:
     """Reads plain text in blocks, packed text whole, and lists of word judgements."""
-    return Schema(readers=("word_judgements", "text_stream"), inputs=(), target="", needs_target=False)
+    return Schema(readers=("word_judgements", "text_stream"), inputs=(), target="", needs_target=False, is_corpus=True)
 
 
 def unread(options: Options) -> tuple[str, ...]:
-    """The engine's options that training without gradients on a tape does not follow."""
+    """The engine's options that training without gradients on a tape does not follow, and weights of blocks of text."""
     known = option_rules.fields_of(FitOptions)
     own = tuple(name for name in known if not any(name == one or name.startswith(f"{one}.") for one in READ))
-    return (*own, "samples") if options.model == "glove" else own
+    return (*own, *WEIGHTING, *(["samples"] if options.model == "glove" else []))
 
 
 def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Fault]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
         )
     if "text" not in table.column_names and "path" not in table.column_names:
         raise OptionError(f"{dataset.name}: holds judgements of words to evaluate on; train on running text.")
-    read = _reader(table)
+    read = block_reader(table)
     chosen = options.text
     if chosen.level == "word" and chosen.splitter == "auto":
         looked = list(islice(texts_of(table.num_rows, read), LOOKED_AT))
@@ -209,7 +209,7 @@ class Task:
         begins = bool(self.options.embeddings) and not resume and ranks.rank == 0
         if begins:
             self._begin(network, events)
-        stream = CorpusStream(len(train), _reader(train.table), self.tokenizer, first=NUM_SPECIALS)
+        stream = CorpusStream(len(train), block_reader(train.table), self.tokenizer, first=NUM_SPECIALS)
         module, name = self._module()
         work = module.work(name, network, self._network, self.lexicon, stream, options.seed)
         if not word2vec.is_compiled():
@@ -303,7 +303,7 @@ class Task:
         network.begin(found)  # type: ignore[operator]
 
     def _blocks(self, encoded: Encoded, rows: np.ndarray) -> Batch:
-        read = _reader(encoded.table)
+        read = block_reader(encoded.table)
         found = [block_ids(read(int(row)), self.tokenizer, first=NUM_SPECIALS) for row in rows]
         words, lengths = Ragged.of([ids for ids, _ in found]).padded(np.arange(len(rows)))
         lines = [np.repeat(np.arange(len(starts) - 1), np.diff(starts)) for _, starts in found]
@@ -330,7 +330,7 @@ class Task:
 
     def _line(self, encoded: Encoded, row: int) -> str:
         """The first line of a text that has words, or the line itself."""
-        lines = lines_of(_reader(encoded.table)(row))
+        lines = lines_of(block_reader(encoded.table)(row))
         return next((line for line in lines if len(self.tokenizer.tokens(line)) > 1), lines[0] if lines else "")
 
     def _add_pairs(
@@ -357,18 +357,9 @@ def _has_pieces(model: str) -> bool:
     return module.piece_options(model, module.Options()) is not None
 
 
-def _reader(table: pa.Table) -> Callable[[int], str]:
-    """The text of a block by its row: a cell, or a stretch of a file."""
-    if "text" in table.column_names:
-        cells = table.column("text")
-        return lambda row: cells[row].as_py() or ""
-    columns = [table.column(name) for name in ("path", "offset", "length", "encoding")]
-    return lambda row: block_text(*(column[row].as_py() for column in columns))
-
-
 def _lines(table: pa.Table) -> tuple[list[str], list[str], pa.Table]:
     """Every line that is not blank, its source, and the table with one row for each."""
-    read, sources = _reader(table), table.column("source").to_pylist()
+    read, sources = block_reader(table), table.column("source").to_pylist()
     lines, named, rows = [], [], []
     for row, source in enumerate(sources):
         own = lines_of(read(row))

@@ -81,7 +81,7 @@ def prepare(task: str, data: str | Path | Dataset, resolved: Resolved, *, skip_b
             if skip_bad and bad:
                 faults = [*dataset.faults, *bad]
                 found = _prepare(module, splitting.without(dataset, found.tables, bad), schema, resolved, faults)
-            found.encoded["train"] = reweighted(task, found.encoded["train"], resolved, found.faults)
+            found.encoded["train"] = reweighted(task, found.task, found.encoded["train"], resolved, found.faults)
         return replace(found, seconds=watch.seconds())
     except DataError as error:
         raise _with(error, faults) from error

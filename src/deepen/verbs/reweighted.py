@@ -10,6 +10,7 @@ import torch
 from deepen.core.errors import OptionError
 from deepen.core.faults import Fault
 from deepen.core.units import plural
+from deepen.engine.task import StartsFromRows, Task
 from deepen.metrics.shift import effective_size
 from deepen.prepare.encoded import Encoded
 
@@ -41,8 +42,11 @@ class ReweightOptions:
             raise OptionError(f"--reweight-run {self.reweight_run}: only --reweight-by label reads it.")
 
 
-def reweighted(task: str, encoded: Encoded, chosen: Resolved, faults: list[Fault]) -> Encoded:
-    """The training samples with a tensor `weight` [N], where `--reweight` names data."""
+def reweighted(task: str, made: Task, encoded: Encoded, chosen: Resolved, faults: list[Fault]) -> Encoded:
+    """The training samples with a tensor `weight` [N], where `--reweight` names data.
+
+    made  the task, which is told where its networks start from the training samples
+    """
     options = chosen.reweight
     if options.reweight is None:
         return encoded
@@ -56,4 +60,7 @@ def reweighted(task: str, encoded: Encoded, chosen: Resolved, faults: list[Fault
     )
     level = "warning" if size < FEW * len(found) else "note"
     faults.append(Fault(level, "reweighted", "", message))
-    return replace(encoded, tensors={**encoded.tensors, "weight": torch.from_numpy(found)})
+    weighted = replace(encoded, tensors={**encoded.tensors, "weight": torch.from_numpy(found)})
+    if isinstance(made, StartsFromRows):
+        made.start_from(weighted)
+    return weighted
