@@ -21,6 +21,19 @@ def test_follows_the_formula():
     assert torch.allclose(average.model.weight.double(), expected, rtol=1e-5)
 
 
+def test_tied_weights_follow_once():
+    """They have two names in the network's state, and are one tensor."""
+    model = nn.ModuleDict({"embedding": nn.Embedding(7, 3), "output": nn.Linear(3, 7)})
+    model["output"].weight = model["embedding"].weight
+    average = MovingAverage(model, decay=0.5)
+    before = model["output"].weight.detach().clone()
+    with torch.no_grad():
+        model["output"].weight += 1
+    average.update(100)
+    assert average.model["output"].weight is average.model["embedding"].weight
+    torch.testing.assert_close(average.model["output"].weight, before + 0.5)
+
+
 def test_counts_are_copied_and_statistics_follow():
     model = nn.BatchNorm1d(5)
     average = MovingAverage(model, decay=0.5)

@@ -23,10 +23,10 @@ class MovingAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.decay = decay
-        own, theirs = self.model.state_dict(), model.state_dict()
+        own, theirs = _tensors_once(self.model), _tensors_once(model)
         floats = [name for name, value in own.items() if value.is_floating_point()]
         self._own = [own[name] for name in floats]
-        self._theirs = [theirs[name].detach() for name in floats]
+        self._theirs = [theirs[name] for name in floats]
         self._others = [(own[name], theirs[name]) for name in own if name not in set(floats)]
 
     @torch.no_grad()
@@ -102,6 +102,14 @@ class UniformAverage:
         """Stands where `count` and `tensors` were taken."""
         self.count = count
         self.model.load_state_dict(tensors)
+
+
+def _tensors_once(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of the network's state, those that have two names (tied weights) by the first alone."""
+    found: dict[int, tuple[str, Tensor]] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        found.setdefault(id(value), (name, value.detach()))
+    return dict(found.values())
 
 
 @contextmanager
