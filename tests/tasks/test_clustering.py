@@ -86,11 +86,14 @@ def test_the_features_of_a_run_are_clustered_and_kept(classifier, tmp_path):
     assert len(answers) == 1797 and dataclasses.asdict(answers[0])["source"].startswith("digits")
 
 
-def test_an_initialization_leaves_the_run_s_network_as_it_is(classifier, tmp_path):
-    given = {"clusters": 3, "features": str(classifier.folder), "initialization": "he-normal", "steps": 1, "threads": 1}
-    kept = loaded(train("clustering", "digits", given, out=tmp_path / "run").folder).model.extractor.state_dict()
-    for name, value in loaded(classifier.folder).model.state_dict().items():
-        assert torch.equal(kept[name], value), name
+@pytest.mark.parametrize("features", [False, True])
+@pytest.mark.parametrize("given", [{"initialization": "he-normal"}, {"max_norm": 3.0}])
+def test_what_is_for_layers_that_learn_is_refused_where_none_does(given, features, classifier, tmp_path):
+    """A run's network is frozen, so that an initialization would undo what it has learned."""
+    name = next(iter(given)).replace("_", "-")
+    given |= {"clusters": 3, "steps": 1, "threads": 1} | ({"features": str(classifier.folder)} if features else {})
+    with pytest.raises(OptionError, match=f"--{name} .*: expected a linear, .* this network has none; leave it out"):
+        train("clustering", "digits", given, out=tmp_path / "run")
 
 
 def test_what_is_clustered_is_what_the_last_layer_sees(classifier, tmp_path):

@@ -17,7 +17,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from deepen.core.errors import OptionError
 from deepen.nn.init import Weight, weights_of
+
+NOTHING_LEARNS = "expected a linear, convolutional or recurrent layer that learns, but this network has none"
 
 
 class Penalty:
@@ -66,6 +69,8 @@ class MaxNorm:
     have a ball each.
 
     Source: Srivastava et al. 2014, Dropout, section 5.1 (there for hidden units; here the last layer is among them).
+
+    Raises OptionError where there is a limit and no such layer learns.
     """
 
     def __init__(self, model: nn.Module, limit: float | None) -> None:
@@ -73,6 +78,8 @@ class MaxNorm:
         self._weights: Sequence[Weight] = []
         if limit is not None:
             self._weights = [weight for _, weight in weights_of(model)]
+            if not self._weights:
+                raise OptionError(f"--max-norm {limit:g}: {NOTHING_LEARNS}; leave it out.")
 
     @torch.no_grad()
     def apply(self) -> None:

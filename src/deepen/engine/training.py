@@ -21,7 +21,7 @@ from deepen.engine.feed import Feeder, on_device
 from deepen.engine.optim_objective import BatchObjective
 from deepen.engine.options import FitOptions
 from deepen.engine.parameter_groups import Start, begin, frozen_norms
-from deepen.engine.regularize import MaxNorm, Penalty
+from deepen.engine.regularize import NOTHING_LEARNS, MaxNorm, Penalty
 from deepen.engine.task import Carrying, OwnOrder, Task
 from deepen.nn import init
 from deepen.nn.dropout import drawing_for
@@ -346,9 +346,14 @@ def fresh(task: Task, options: FitOptions) -> nn.Module:
 
 
 def drawn(task: Task, options: FitOptions) -> nn.Module:
-    """A network at a random start, by the formula that the options name; draws come from torch's generator."""
+    """A network at a random start, by the formula that the options name; draws come from torch's generator.
+
+    Raises OptionError for a formula where no weight would begin by it.
+    """
     model = task.build()
     if options.initialization != "model":
+        if not any(init.weights_of(model)):
+            raise OptionError(f"--initialization {options.initialization}: {NOTHING_LEARNS}; leave it out.")
         init.start(model, options.initialization, options.initialization_value)
     return model
 
