@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,16 @@ def test_of_a_map_the_mean_over_its_places_counts():
     model = nn.Sequential(nn.Conv2d(2, 7, 3), nn.ReLU(), nn.Conv2d(7, 3, 1), nn.AdaptiveAvgPool2d(1)).eval()
     given = batch(5, 2, 11, 13)
     assert torch.allclose(features_of(Answers(), model, given), model[:2](given["pixels"]).mean(dim=(2, 3)))
+
+
+def test_of_a_sequence_the_mean_over_the_places_that_there_are_counts():
+    model = nn.Sequential(nn.Linear(7, 11), nn.Tanh(), nn.Linear(11, 3)).eval()
+    mask = torch.arange(13) < torch.tensor([13, 2, 5, 1, 0])[:, None]
+    given = replace(batch(5, 13, 7), tensors={**batch(5, 13, 7).tensors, "mask": mask})
+    found, inside = features_of(Answers(), model, given), model[:2](given["pixels"])
+    for row, count in enumerate((13, 2, 5, 1)):
+        assert torch.allclose(found[row], inside[row, :count].mean(0), atol=1e-6)
+    assert found.shape == (5, 11) and not found[4].any()
 
 
 def test_the_layer_used_last_counts_not_the_one_made_last():

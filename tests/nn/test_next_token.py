@@ -146,3 +146,20 @@ def test_selected_texts_go_on_by_themselves(name):
 def test_nothing_scored_is_one_place_of_nan():
     found = scored(network("rnn"), [text(5)], first=[4])
     assert found.shape == (1, 1) and math.isnan(float(found[0, 0]))
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+@torch.no_grad()
+def test_the_mean_of_hidden_states_is_over_the_scored_places_alone(name, monkeypatch):
+    """Of texts within a window, whatever stands behind them and however they are cut."""
+    monkeypatch.setattr(next_token, "POSITIONS_AT_ONCE", 5)
+    model, texts = network(name), [text(WINDOW), text(7, 1), text(1, 2)]
+    ids = torch.zeros(3, WINDOW, dtype=torch.int64)
+    for row, each in enumerate(texts):
+        ids[row, : len(each)] = each
+    first, length = torch.tensor([2, 0, 1]), torch.tensor([WINDOW, 7, 1])
+    found = next_token.mean_hidden(model, ids, first, length, context=5)
+    for row, each in enumerate(texts[:2]):
+        hidden, _ = model(each[None], None)
+        assert torch.allclose(found[row], hidden[0, int(first[row]) :].mean(0), atol=1e-5)
+    assert not found[2].any()

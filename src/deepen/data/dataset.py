@@ -47,6 +47,7 @@ class Schema:
     is_category: bool = True  # the target is a class name (stratify by it), not a number
     needs_target: bool = True  # whether training cannot do without it: data without labels are then refused
     is_corpus: bool = False  # the rows are stretches of running text, and where one ends means nothing
+    singly: bool = False  # whether each line of plain text is a sample in training too, not only to be answered
 
 
 @dataclass(frozen=True)

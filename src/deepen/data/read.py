@@ -66,7 +66,8 @@ def read(what: str | Path, schema: Schema, options: ReadOptions | None = None) -
     """
     options = options or ReadOptions()
     path = Path(what)
-    options = replace(options, singly=options.singly or not options.targets_needed)  # to be answered, not learned
+    is_asked = not options.targets_needed  # to be answered, not learned
+    options = replace(options, singly=options.singly or schema.singly or is_asked)
     dataset = _found(path, schema, options if schema.needs_target else replace(options, targets_needed=False))
     if options.hashes:
         dataset = verified(dataset, path, Path(options.hashes))

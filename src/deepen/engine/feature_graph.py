@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.core.errors import OptionError
-from deepen.engine.features import OwnFeatures, last_read
+from deepen.engine.features import OwnFeatures, last_read, pooled
 from deepen.engine.task import Exports
 
 
@@ -43,7 +43,8 @@ class FeatureGraph(nn.Module):
         zeros = [first.new_zeros((first.shape[0], *shape), dtype=torch.float32) for shape in self.zeros.values()]
         if self.width:
             return self.network(*given, *zeros)[:, : self.width]
-        return last_read(self.model, lambda: self.network(*given), only=self._layer)[1]
+        read = last_read(self.model, lambda: self.network(*given), only=self._layer)[1]
+        return pooled(read, dict(zip(self.inputs, given, strict=False)).get("mask"))
 
     def _used_last(self, examples: list[Tensor]) -> nn.Module:
         """Found without tracing: a traced network may use other layers than one that answers."""

@@ -13,6 +13,8 @@ and may offer
                                             that which the user or the schema names, with classes
     files(state) -> {name: JSON-able}       further files for the run folder, for others to read
     FORMATS = {ending: answers -> text}     further formats in which `predict --out` can write its answers
+and its Task may have, where its networks make no features of samples (engine/features.py)
+    instead_of_features                     what they make instead, the end of a sentence that says so
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from torch import Tensor, nn
 
 from deepen.core.faults import Fault
 from deepen.core.figures import Figure
-from deepen.data.dataset import Dataset
+from deepen.data.dataset import Dataset, Schema
 from deepen.engine.carry import Carried
 from deepen.engine.events import Events
 from deepen.engine.options import FitOptions
@@ -237,6 +239,15 @@ class Asks(Task, Protocol):
 
     def fields(self) -> list[Field]:
         """The columns that a sample to be answered needs, in the order in which one would ask for them."""
+        ...
+
+
+@runtime_checkable
+class OwnSchema(Task, Protocol):
+    """A task whose samples hang on what it learned, not on its options alone, such as on a run that it builds on."""
+
+    def own_schema(self) -> Schema:
+        """What stands in the place of `schema(options)`."""
         ...
 
 

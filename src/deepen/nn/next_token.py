@@ -52,24 +52,47 @@ def surprise(
     it in windows that overlap by `context`, and scores each place in the first window that holds it. So neither the
     batch nor the cutting changes an answer.
     """
-    places = torch.arange(ids.shape[1], device=ids.device)
-    scored = (places >= first[:, None]) & (places < length[:, None])  # [B, L]
+    scored = _scored(ids, first, length)
     found = torch.full(ids.shape, math.nan, device=ids.device)
+    for fresh, end, hidden in _read_through(network, ids, context):
+        wanted = scored[:, fresh:end]
+        logs = output_layer_of(network).target_log_probabilities(hidden[wanted], targets[:, fresh:end][wanted])
+        found[:, fresh:end][wanted] = -logs.float()
+    return from_first(found, first, length)
+
+
+def mean_hidden(network: nn.Module, ids: Tensor, first: Tensor, length: Tensor, *, context: int) -> Tensor:
+    """The mean of what the output layer reads over the scored places, [B, D] float; 0 of a row without any.
+
+    The arguments are those of `surprise`, and so is the way of reading.
+    """
+    scored = _scored(ids, first, length)
+    total: Tensor | None = None
+    for fresh, end, hidden in _read_through(network, ids, context):
+        part = hidden.float().masked_fill(~scored[:, fresh:end, None], 0).sum(1)
+        total = part if total is None else total + part
+    assert total is not None
+    return total / scored.sum(1, keepdim=True).clamp(min=1)
+
+
+def _scored(ids: Tensor, first: Tensor, length: Tensor) -> Tensor:
+    """Which places are scored, [B, L] bool."""
+    places = torch.arange(ids.shape[1], device=ids.device)
+    return (places >= first[:, None]) & (places < length[:, None])
+
+
+def _read_through(network: nn.Module, ids: Tensor, context: int) -> Iterator[tuple[int, int, Tensor]]:
+    """(from, up to, hidden states between [B, n, D]) of each part of the texts, every place in exactly one."""
     window = window_of(network)
     if window is None:
         parts = reading_windows.parts(ids.shape[0], ids.shape[1], POSITIONS_AT_ONCE)
     else:
         parts = reading_windows.windows(ids.shape[1], window, context)
     state: State | None = None
-    for begin, fresh, end in parts:  # reads begin .. end, scores fresh .. end
+    for begin, fresh, end in parts:  # reads begin .. end, of which fresh .. end is new
         hidden, after = network(ids[:, begin:end], state)
         state = after if window is None else None
-        wanted = scored[:, fresh:end]
-        logs = output_layer_of(network).target_log_probabilities(
-            hidden[:, fresh - begin :][wanted], targets[:, fresh:end][wanted]
-        )
-        found[:, fresh:end][wanted] = -logs.float()
-    return from_first(found, first, length)
+        yield fresh, end, hidden[:, fresh - begin :]
 
 
 def from_first(found: Tensor, first: Tensor, length: Tensor) -> Tensor:

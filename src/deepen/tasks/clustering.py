@@ -1,6 +1,7 @@
 """Groups of like samples without labels: pictures, rows of a table, or the features that a run has learned.
 
-A run's network and what it learned of preparing are kept inside the clustering, which then answers without that run.
+A run of any task whose network makes a vector of a sample brings its own readers and its own preparation. Its network
+and what it learned of preparing are kept inside the clustering, which then answers without that run.
 Labels, where there are any, train nothing: they are compared with the clusters.
 """
 
@@ -8,9 +9,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from deepen.bundle.load import load_header, load_prepare, load_weights
 from deepen.bundle.tensors import match
+from deepen.compress import changes
 from deepen.core import names, options, rng
 from deepen.core.errors import DataError, OptionError
 from deepen.core.faults import Fault
@@ -27,11 +29,13 @@ from deepen.core.units import plural
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
 from deepen.data.target import mark_target, target_of
+from deepen.engine.evaluate import rows_at_once
 from deepen.engine.feature_graph import FeatureGraph
 from deepen.engine.features import features_of
 from deepen.engine.task import Asks, Exported, Tiny
 from deepen.metrics.clusters import Clusters, contingency, silhouette
 from deepen.nn.shapes import TableShape
+from deepen.nn.sized import size_like
 from deepen.ops.lloyd import best_partition
 from deepen.ops.losses import Loss, weighted_sum
 from deepen.ops.projection import neighbour_map, principal_map
@@ -47,12 +51,15 @@ CONTRACT = "vector clusterer"
 COLUMNS = ColumnOptions()
 MOST_LABELS = 1_000
 TRUTH = "label_number"
-BATCH_SIZE = 500
 ROWS_COMPARED = 2_000  # on which the number of clusters is chosen
 STARTS_COMPARED = 4
 MOST_MAPPED, FEWEST_MAPPED = 1_000, 10
 MOST_GROUPS = 18  # as many marks as a scatter has
 NUM_TYPICAL = 4
+NUMBER = "row number"  # the column by which a sample is found again that a run's preparation may leave out
+TABLES = "tables"
+KINDS = {"image": "pictures", "text_a": "pairs of texts", "tokens": "sentences", "text": "texts"}  # by input column
+MOST_SHOWN = 400  # characters of a text in the report
 MOST_GALLERY = 12  # clusters whose typical samples are shown
 
 
@@ -79,7 +86,10 @@ class Options:
 
 
 def schema(options: Options) -> Schema:
-    """Reads pictures in every layout, labelled or not, and any table."""
+    """Reads pictures in every layout, labelled or not, and any table; with a run whatever that run reads."""
+    if options.features:
+        module, own, _ = _of_run(load_header(Path(options.features)), Path(options.features))
+        return _without_target(module.schema(own))
     readers = ("digits", "mnist_idx", "cifar_binary", "npz", "image_manifest", "image_folder", "table_file")
     return Schema(readers=readers, inputs=(), target="", needs_target=False)
 
@@ -91,10 +101,11 @@ def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Faul
     samples.
     """
     of_run = _run_state(options, table) if options.features else {}
+    task = _inner_task(of_run) if of_run else None
     inputs = of_run or vectors.learn(
         table, target_of(table), vectors.ImageRules(options.image_size, options.resize), options.columns, faults
     )
-    column = _label_column(table)
+    column = _label_column(table, _reads(task))
     known = len({str(text) for text in table.column(column).to_pylist() if text is not None}) if column else 0
     state: dict[str, Any] = {
         "inputs": inputs,
@@ -124,6 +135,7 @@ class Task:
     """Clustering with what it learned from the training table."""
 
     objective = ("mean_squared_distance", "min")
+    instead_of_features = "is a clustering itself"
 
     def __init__(self, options: Options, state: dict[str, Any], network: Any = None) -> None:
         self.options, self.state, self.network = options, state, network
@@ -131,16 +143,20 @@ class Task:
         self.num_clusters = int(state["clusters"])
         self._inputs: dict[str, Any] = state["inputs"]
         self._inner = _inner_task(self._inputs) if self._inputs["kind"] == "run" else None
+        if self._inner is not None:
+            self.evaluation_batch_size = rows_at_once(self._inner)
         self._training: Encoded | None = None
 
     def encode(self, table: pa.Table, split: str, faults: list[Fault]) -> Encoded:
         """What the vectors are made from, and label numbers, -1 where there is none. The training rows are kept for
         `build`."""
         if self._inner is not None:
-            numbered = table.append_column("row number", pa.array(np.arange(table.num_rows)))
-            encoded = self._inner.encode(numbered, "predict", _Without("column-extra", faults))
-            kept = encoded.table.column("row number").to_numpy()
-            encoded = Encoded(encoded.tensors, encoded.table.drop_columns(["row number"]), is_whole=encoded.is_whole)
+            found: list[Fault] = []
+            try:
+                encoded = self._inner.encode(table.append_column(NUMBER, _numbers(table)), "predict", found)
+            finally:
+                faults.extend(_known(found, split))
+            encoded, kept = _numbered(encoded, table)
         else:
             encoded, kept = vectors.encode(table, self._inputs, split, faults)
         truth = torch.full((table.num_rows,), NO_LABEL)
@@ -148,7 +164,7 @@ class Task:
             numbers, rows = labels.encode(table, self.state["label_column"], self.labels, split, [])
             truth[torch.from_numpy(rows)] = numbers
         tensors = {**encoded.tensors, TRUTH: truth[torch.from_numpy(kept)]}
-        encoded = Encoded(tensors, encoded.table, is_whole=encoded.is_whole)
+        encoded = replace(encoded, tensors=tensors)
         if split == "train":
             self.start_from(encoded)
         return encoded
@@ -160,12 +176,13 @@ class Task:
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
         """`vectors` [B, D], or what the run's network takes; label numbers [B]. Nothing is random."""
         if self._inner is not None:
-            return self._inner.batch(encoded, rows, None)
-        made = vectors.vectors_of(encoded, self._inputs, rows)
+            made = self._inner.batch(encoded, rows, None).tensors
+        else:
+            made = {"vectors": vectors.vectors_of(encoded, self._inputs, rows)}
         index = torch.from_numpy(rows).to(encoded.device)
         beside = {name: encoded.tensors[name] for name in (TRUTH, "weight") if name in encoded.tensors}
         taken = {name: tensor.index_select(0, index) for name, tensor in beside.items()}
-        return Batch({"vectors": made, **taken}, len(rows), rows)
+        return Batch({**made, **taken}, len(rows), rows)
 
     def build(self) -> nn.Module:
         """The clusters, which start from the training rows, behind the run's network where there is one."""
@@ -213,8 +230,11 @@ class Task:
             return of_images(self._inputs["image"]) if of_pictures else of_table(self._inputs["table"])
         if isinstance(self._inner, Asks):
             return self._inner.fields()
-        inner = importlib.import_module(names.task(self._inputs["task"]).module).schema(self._inner.options)
-        return of_columns(inner.inputs, inner.readers)
+        return of_columns(self.own_schema().inputs, self.own_schema().readers)
+
+    def own_schema(self) -> Schema:
+        """That of the run whose features are clustered, without its folder."""
+        return schema(replace(self.options, features="")) if self._inner is None else _schema_of(self._inner)
 
     def exported(self, model: nn.Module) -> Exported:
         """Squared distances to the centres and the vectors that they are of, from what a sample is prepared to."""
@@ -265,8 +285,9 @@ class Task:
         return model.clusters(self.vectors(model, batch)).clamp(min=0).sqrt()  # type: ignore[operator]
 
     def _all_vectors(self, model: nn.Module, encoded: Encoded) -> Iterator[Tensor]:
-        for start in range(0, len(encoded), BATCH_SIZE):
-            rows = np.arange(start, min(start + BATCH_SIZE, len(encoded)), dtype=np.int64)
+        size = rows_at_once(cast(Any, self))
+        for start in range(0, len(encoded), size):
+            rows = np.arange(start, min(start + size, len(encoded)), dtype=np.int64)
             yield self.vectors(model.eval(), self.batch(encoded, rows, None))
 
     def _sizes(self, metrics: Clusters) -> Bars:
@@ -310,7 +331,10 @@ class Task:
         if vectors.is_of_images(encoded.table, target_of(encoded.table)):
             return ""
         cells = encoded.table.slice(row, 1).to_pylist()[0]
-        return "\n".join(f"{name}: {cell}" for name, cell in cells.items() if name not in tabular.OURS)
+        shown = {name: _shown(cell) for name, cell in cells.items() if name not in tabular.OURS}
+        return (
+            shown["text"] if list(shown) == ["text"] else "\n".join(f"{name}: {cell}" for name, cell in shown.items())
+        )
 
 
 class Clustering(nn.Module):
@@ -332,52 +356,130 @@ class Clustering(nn.Module):
         return self.clusters(vectors)
 
 
-class _Without(list[Fault]):
-    """Faults without one kind, which are those of a list that goes on being filled."""
+def _known(faults: Sequence[Fault], split: str) -> list[Fault]:
+    """What a run's preparation noticed of samples to be answered, who are those of this split.
 
-    def __init__(self, kind: str, faults: list[Fault]) -> None:
-        super().__init__()
-        self._kind, self._faults = kind, faults
-
-    def append(self, fault: Fault) -> None:
-        if fault.kind != self._kind:
-            self._faults.append(fault)
-
-    def extend(self, faults: Any) -> None:
-        for fault in faults:
-            self.append(fault)
+    Columns that are not its own are no fault here.
+    """
+    own = [fault for fault in faults if fault.kind != "column-extra"]
+    return [replace(each, **{k: split for k in ("place", "split") if getattr(each, k) == "predict"}) for each in own]
 
 
-def _label_column(table: pa.Table) -> str:
-    """The column of labels: of pictures `label`, of a table its target; "" where there is none."""
-    return (
-        "label" if vectors.is_of_images(table, target_of(table)) and "label" in table.column_names else target_of(table)
-    )
+def _label_column(table: pa.Table, reads: str) -> str:
+    """The column of labels: of a user's table its target, of anything else `label`; "" where there is none.
+
+    reads  what the run takes whose features are clustered, "" where there is none
+    """
+    is_table = reads == TABLES if reads else not vectors.is_of_images(table, target_of(table))
+    return target_of(table) if is_table else "label" if "label" in table.column_names else ""
 
 
-def _run_state(given: Options, table: pa.Table) -> dict[str, Any]:
-    """All that a clustering must remember of the run whose features it clusters, but its weights."""
-    folder = Path(given.features)
+def _run_state(chosen: Options, table: pa.Table) -> dict[str, Any]:
+    """All that a clustering must remember of the run whose features it clusters, but its weights.
+
+    Raises DataError where the samples are not such as the run takes.
+    """
+    folder = Path(chosen.features)
     header = load_header(folder)
-    if header["task"] == "clustering":
-        raise OptionError(f"--features {folder}: is a clustering itself; expected a run of another task.")
-    prepare = load_prepare(folder)
-    if ("image" in prepare) != vectors.is_of_images(table, target_of(table)):
-        kinds = ("pictures", "tables") if "image" in prepare else ("tables", "pictures")
-        raise DataError(
-            f"--features {folder}: this run takes {kinds[0]}, but these data are {kinds[1]}; name another run."
+    module, own, _ = _of_run(header, folder)
+    inputs = module.schema(own).inputs
+    if _is_other(table, inputs):
+        taken, given = _kind(inputs), _kind_of(table)
+        raise DataError(f"--features {folder}: this run takes {taken}, but these data are {given}; name another run.")
+    state = {"kind": "run", "task": header["task"], "options": header["options"], "prepare": load_prepare(folder)}
+    return state | ({changes.FIELD: found} if (found := changes.of_header(header)) else {})
+
+
+def _of_run(header: Mapping[str, Any], folder: Path) -> tuple[Any, Any, Any]:
+    """A run's task as a module, its options, and those of its network.
+
+    Raises OptionError for a task whose networks make no features of samples.
+    """
+    module = importlib.import_module(names.task(str(header["task"])).module)
+    instead = getattr(module.Task, "instead_of_features", "")
+    if instead:
+        fitting = [name for name, each in names.tasks().items() if not _makes_none(each)]
+        raise OptionError(
+            f"--features {folder}: {instead}; expected a run of {', '.join(fitting[:-1])} or {fitting[-1]}."
         )
-    return {"kind": "run", "task": header["task"], "options": header["options"], "prepare": prepare}
+    flat: dict[str, Any] = header["options"]
+    own = _built(module.Options, flat)
+    network = importlib.import_module(names.model(own.model, module.CONTRACT).module)
+    of_network = {name.removeprefix("network."): value for name, value in flat.items() if name.startswith("network.")}
+    return module, own, _built(network.Options, of_network)
+
+
+def _makes_none(task: names.Named) -> bool:
+    return bool(getattr(importlib.import_module(task.module).Task, "instead_of_features", ""))
 
 
 def _inner_task(inputs: dict[str, Any]) -> Any:
     """The task of the run whose features are clustered, as it was."""
-    module = importlib.import_module(names.task(inputs["task"]).module)
-    flat: dict[str, Any] = inputs["options"]
-    own = _built(module.Options, flat)
-    network = importlib.import_module(names.model(own.model, module.CONTRACT).module)
-    of_network = {name.removeprefix("network."): value for name, value in flat.items() if name.startswith("network.")}
-    return module.Task(own, inputs["prepare"], _built(network.Options, of_network))
+    module, own, network = _of_run(inputs, Path())
+    return changes.with_changes(module.Task(own, inputs["prepare"], network), inputs.get(changes.FIELD, []))
+
+
+def _schema_of(inner: Any) -> Schema:
+    """How the samples of a run are read to be clustered."""
+    return _without_target(importlib.import_module(type(inner).__module__).schema(inner.options))
+
+
+def _without_target(of_run: Schema) -> Schema:
+    """A schema by which each sample is read for itself, and labels may be missing."""
+    return replace(of_run, target="", needs_target=False, singly=True)
+
+
+def _reads(inner: Any) -> str:
+    """What the run takes whose features are clustered, "" where there is none."""
+    return _kind(_schema_of(inner).inputs) if inner is not None else ""
+
+
+def _kind(inputs: Sequence[str]) -> str:
+    """What samples with these columns are, in a word."""
+    return KINDS[inputs[0]] if inputs else TABLES
+
+
+def _is_other(table: pa.Table, inputs: Sequence[str]) -> bool:
+    """Whether the samples of a table are not such as a run with these input columns takes."""
+    is_of_images = vectors.is_of_images(table, target_of(table))
+    if not inputs or inputs[0] == "image":
+        return is_of_images != bool(inputs)
+    instead = ("text",) if inputs[0] == "tokens" else ()  # plain text is split as the run splits it
+    return not {inputs[0], *instead} & set(table.column_names)
+
+
+def _kind_of(table: pa.Table) -> str:
+    """What the samples of a table are, in a word."""
+    if vectors.is_of_images(table, target_of(table)):
+        return KINDS["image"]
+    known = () if target_of(table) else table.column_names
+    return next((kind for name, kind in KINDS.items() if name in known and name != "image"), TABLES)
+
+
+def _numbers(table: pa.Table) -> pa.Array:
+    return pa.array(np.arange(table.num_rows))
+
+
+def _numbered(encoded: Encoded, table: pa.Table) -> tuple[Encoded, np.ndarray]:
+    """What a run prepared, with its samples' other columns, and which rows of the table they are, [n] ascending.
+
+    table  without the numbers that it was prepared with; a preparation that keeps none of its columns keeps all rows
+    """
+    if NUMBER in encoded.table.column_names:
+        kept = encoded.table.column(NUMBER).to_numpy().copy()
+        return replace(encoded, table=encoded.table.drop_columns([NUMBER])), kept
+    if len(encoded) != table.num_rows:
+        raise DataError(
+            f"{table.column('source')[0]}: expected one line of text in each sample, but {table.num_rows:,} samples "
+            f"hold {len(encoded):,} lines; give each line as a sample."
+        )
+    return replace(encoded, table=table), np.arange(table.num_rows)
+
+
+def _shown(cell: Any) -> str:
+    """A cell in the report, the beginning of a long one."""
+    text = " ".join(map(str, cell)) if isinstance(cell, list) else str(cell)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} ..."
 
 
 def _built(group: type, flat: dict[str, Any]) -> Any:
@@ -387,6 +489,7 @@ def _built(group: type, flat: dict[str, Any]) -> Any:
 
 def _load(network: nn.Module, folder: Path) -> None:
     weights = load_weights(folder)
+    size_like(network, weights)
     match(weights, network.state_dict(), place=str(folder / "weights.safetensors"))
     network.load_state_dict(weights)
 

@@ -340,6 +340,16 @@ class Task:
         tensors = (batch[name] for name in ("ids", "targets", "first", "length"))
         return -next_token.surprise(model, *tensors, context=self.context)
 
+    def features(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean over a row's scored tokens of what the output layer reads, [B, D].
+
+        Raises OptionError for a model that counts.
+        """
+        if self.fits_itself:
+            raise OptionError(f"--features: {self.options.model} counts and has no hidden states; name another run.")
+        tensors = (batch[name] for name in ("ids", "first", "length"))
+        return next_token.mean_hidden(model, *tensors, context=self.context)
+
     def combine(self, outputs: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         """ln of the weighted mean of the probabilities: linear interpolation."""
         logs = torch.stack([each + math.log(weight) for each, weight in zip(outputs, weights, strict=True)])

@@ -125,6 +125,7 @@ class Task:
 
     objective: tuple[str, str] = ("loss", "min")
     evaluation_batch_size = 64
+    instead_of_features = "makes vectors of words, not of samples"
 
     def __init__(self, options: Options, state: dict[str, Any], network: Any = None) -> None:
         self.options, self.state, self.network = options, state, network

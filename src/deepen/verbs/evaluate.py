@@ -25,7 +25,7 @@ from deepen.verbs.cascade import cascade_of, figures_of
 from deepen.verbs.ensemble import as_one
 from deepen.verbs.folds import FOLDS_FILE
 from deepen.verbs.learned_weights import Weights, weighed
-from deepen.verbs.loaded import Loaded
+from deepen.verbs.loaded import Loaded, schema_of
 from deepen.verbs.prepared import TINY, cut_up, read
 
 
@@ -112,7 +112,7 @@ def samples_for(
     own = data is None
     source = _own_source(members) if data is None else data
     chosen = _with_reading(first, given, flags, own=own)
-    dataset, schema = read(first.header["task"], source, chosen)
+    dataset, schema = read(first.header["task"], source, chosen, schema=schema_of(first))
     if own:
         _refuse_changed(first, source, dataset)
     place = dataset.name if isinstance(source, Dataset) else str(source)

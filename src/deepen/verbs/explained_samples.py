@@ -24,8 +24,7 @@ from deepen.explain.explaining import Explainer, ExplainOptions
 from deepen.parallel.ranks import Alone
 from deepen.prepare.encoded import Encoded
 from deepen.prepare.image_guard import guarded
-from deepen.verbs.loaded import Loaded
-from deepen.verbs.options import task_module
+from deepen.verbs.loaded import Loaded, schema_of
 from deepen.verbs.prepared import TINY, cut_up, read
 
 OWN_SAMPLES = 8
@@ -71,7 +70,7 @@ def _own(model: Loaded, source: str, faults: list[Fault], *, is_named: bool = Fa
         raise RunError(
             f"{model.folder}: was trained on data that were in memory, not in a file; name samples to explain."
         )
-    dataset, schema = read(model.header["task"], source, model.options)
+    dataset, schema = read(model.header["task"], source, model.options, schema=schema_of(model))
     if not is_named and dataset.fingerprint() != model.header["data"]["fingerprint"]:
         raise RunError(
             f"{source}: has changed since {model.folder} was trained on it, so its test split is not what it was; "
@@ -87,7 +86,7 @@ def _own(model: Loaded, source: str, faults: list[Fault], *, is_named: bool = Fa
 
 def _named(model: Loaded, inputs: list[str | Path | Dataset], values: Mapping[str, Any], faults: list[Fault]) -> AtHand:
     """What the user named as one table: its test part where the layout has one, else all of it."""
-    schema = task_module(model.header["task"]).schema(model.options.task)
+    schema = schema_of(model)
     asked = {name: value for name, value in values.items() if name in option_rules.fields_of(ReadOptions)}
     options = dataclasses.replace(model.options.read, **{"targets_needed": False, "group": "", "hashes": "", **asked})
     datasets = [each if isinstance(each, Dataset) else reading.read(each, schema, options) for each in inputs]

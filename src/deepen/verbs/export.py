@@ -34,7 +34,7 @@ from deepen.runtime.program import Program
 from deepen.runtime.trial import tried
 from deepen.verbs import environment
 from deepen.verbs.evaluate import samples_for
-from deepen.verbs.loaded import Loaded, loaded
+from deepen.verbs.loaded import Loaded, loaded, schema_of
 from deepen.verbs.options import task_module
 
 Format = Literal["onnx", "pt2", "aoti"]
@@ -179,7 +179,7 @@ def exported_to(
 
 def description_of(model: Loaded, exported: Exported) -> dict[str, Any]:
     """What a file says of itself (runtime/onnx_file.py), but for `checked`."""
-    schema = task_module(str(model.header["task"])).schema(model.options.task)
+    schema = schema_of(model)
     metrics = model.header["metrics"]
     reading = {name: model.options.flat[name] for name in option_rules.fields_of(ReadOptions)}
     return {

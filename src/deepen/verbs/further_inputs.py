@@ -23,8 +23,7 @@ from deepen.engine.task import Sampled
 from deepen.ops.variational import normal_from_uniform
 from deepen.prepare.encoded import Encoded
 from deepen.prepare.image_guard import guarded
-from deepen.verbs.loaded import Loaded, loaded
-from deepen.verbs.options import task_module
+from deepen.verbs.loaded import Loaded, loaded, schema_of
 from deepen.verbs.prepared import read
 
 PICTURES = ("image",)
@@ -45,7 +44,7 @@ def further_inputs(place: str, model: Loaded, task: Any, encoded: Mapping[str, E
     for what does not fit.
     """
     name = str(model.header["task"])
-    schema = task_module(name).schema(model.options.task)
+    schema = schema_of(model)
     if not schema.needs_target:
         raise OptionError(
             f"--inputs-from {place}: samples of {name} have no labels that a teacher could give them; train on more "

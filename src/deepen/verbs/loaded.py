@@ -14,8 +14,9 @@ from deepen.bundle import load
 from deepen.bundle.tensors import match
 from deepen.compress import changes
 from deepen.core.errors import RunError
+from deepen.data.dataset import Schema
 from deepen.engine.fit import choose_device
-from deepen.engine.task import Task
+from deepen.engine.task import OwnSchema, Task
 from deepen.engine.training import place
 from deepen.nn.sized import size_like
 from deepen.nn.sketch import sketched
@@ -66,6 +67,13 @@ def task_of(folder: Path, header: Mapping[str, Any]) -> tuple[Resolved, Task]:
             f"{folder}: prepare.json holds not what {header['task']} needs ({error}); was it made by another version?"
         ) from error
     return options, _changed(task, folder, header)
+
+
+def schema_of(model: Loaded) -> Schema:
+    """Which columns and readers the run's samples have."""
+    if isinstance(model.task, OwnSchema):
+        return model.task.own_schema()
+    return task_module(str(model.header["task"])).schema(model.options.task)
 
 
 def _changed(task: Task, folder: Path, header: Mapping[str, Any]) -> Task:

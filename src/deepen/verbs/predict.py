@@ -23,7 +23,7 @@ from deepen.prepare.image_guard import guarded
 from deepen.verbs.cascade import cascade_of
 from deepen.verbs.ensemble import as_one
 from deepen.verbs.learned_weights import Weights, weighed
-from deepen.verbs.loaded import Loaded
+from deepen.verbs.loaded import Loaded, schema_of
 from deepen.verbs.options import task_module
 from deepen.verbs.prepared import TINY
 
@@ -104,7 +104,7 @@ def _tables(
 ) -> Iterator[pa.Table]:
     """The inputs' tables in their order, neighbours of one kind as one."""
     module = task_module(model.header["task"])
-    schema = module.schema(model.options.task)
+    schema = schema_of(model)
     values = option_rules.resolve(option_rules.fields_of(ReadOptions), given, flags=flags)
     options = dataclasses.replace(model.options.read, **{"targets_needed": False, "group": "", "hashes": "", **values})
     if [str(each) for each in inputs] == [TINY]:

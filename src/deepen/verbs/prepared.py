@@ -48,17 +48,22 @@ def base_options(task: str, data: str | Path | Dataset) -> dict[str, Any]:
     return dict(task_module(task).TINY.options) if str(data) == TINY else {}
 
 
-def read(task: str, data: str | Path | Dataset, resolved: Resolved) -> tuple[Dataset, Schema]:
-    """The raw data of a task: a data set already read, "tiny", a built-in name, or a path."""
+def read(
+    task: str, data: str | Path | Dataset, resolved: Resolved, *, schema: Schema | None = None
+) -> tuple[Dataset, Schema]:
+    """The raw data of a task: a data set already read, "tiny", a built-in name, or a path.
+
+    schema  of a run, where there is one; else that of the task with these options
+    """
     module = task_module(task)
-    schema = module.schema(resolved.task)
+    wanted: Schema = module.schema(resolved.task) if schema is None else schema
     if resolved.read.group:
-        schema = replace(schema, group=resolved.read.group)
+        wanted = replace(wanted, group=resolved.read.group)
     if isinstance(data, Dataset):
-        return data, schema
+        return data, wanted
     if str(data) == TINY:
-        return module.TINY.make(resolved.fit.seed), schema
-    return reading.read(data, schema, resolved.read), schema
+        return module.TINY.make(resolved.fit.seed), wanted
+    return reading.read(data, wanted, resolved.read), wanted
 
 
 def prepare(task: str, data: str | Path | Dataset, resolved: Resolved, *, skip_bad: bool = False) -> Prepared:

@@ -30,8 +30,7 @@ from deepen.prepare.image_decode import Wanted
 from deepen.prepare.image_faults import Unusable
 from deepen.serve.answering import About, Outcome, Row
 from deepen.verbs.explain import explain
-from deepen.verbs.loaded import Loaded
-from deepen.verbs.options import task_module
+from deepen.verbs.loaded import Loaded, schema_of
 
 EXAMPLE_WORDS = 24
 MOST_LABELS = 1_000
@@ -139,7 +138,7 @@ def fields_of(model: Loaded) -> list[Field]:
 
     if isinstance(model.task, Asks):
         return model.task.fields()
-    schema = task_module(str(model.header["task"])).schema(model.options.task)
+    schema = schema_of(model)
     found = fields.of_columns(schema.inputs, schema.readers)
     if not found:
         raise RunError(f"{model.folder}: {model.header['task']} does not say what a row consists of.")

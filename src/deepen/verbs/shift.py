@@ -21,7 +21,7 @@ from deepen.engine.options import WEIGHTING
 from deepen.metrics import shift
 from deepen.metrics.shift import LabelShift, Moved, Told
 from deepen.prepare.image_guard import guarded
-from deepen.verbs.loaded import Loaded, loaded
+from deepen.verbs.loaded import Loaded, loaded, schema_of
 from deepen.verbs.options import Resolved, task_module, unread_of
 from deepen.verbs.prepared import cut_up, read
 from deepen.verbs.shift_inputs import sides_of
@@ -156,7 +156,7 @@ def _data_of(model: Loaded) -> tuple[Dataset, Schema, Resolved]:
     place = model.header["data"]["path"]
     if not place:
         raise RunError(f"{model.folder}: was trained on data that were in memory; name data to compare with instead.")
-    dataset, schema = read(model.header["task"], place, model.options)
+    dataset, schema = read(model.header["task"], place, model.options, schema=schema_of(model))
     if dataset.fingerprint() != model.header["data"]["fingerprint"]:
         raise RunError(
             f"{place}: has changed since {model.folder} was trained on it; name data to compare with instead."

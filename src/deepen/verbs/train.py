@@ -217,12 +217,16 @@ def further_files(task: str, folder: Path, prepared: Prepared) -> tuple[str, ...
 
 
 def budgeted(chosen: Resolved, prepared: Prepared) -> Resolved:
-    """The options with a budget: where the user states none, the recipe's epochs, and more on small data."""
+    """The options with a budget: where the user states none, the recipe's epochs, and more on small data.
+
+    With a learning rate of 0 the network is made before the first step, and more passes change nothing.
+    """
     fit_options = chosen.fit
     if any(name in chosen.stated and getattr(fit_options, name) is not None for name in BUDGETS):
         return chosen
     steps = max(1, math.ceil(len(prepared.encoded["train"]) / fit_options.batch_size))
-    epochs = max(fit_options.epochs or 1, min(MOST_EPOCHS, math.ceil(LEAST_STEPS / steps)))
+    least = 1 if fit_options.optimizer.learning_rate == 0 else min(MOST_EPOCHS, math.ceil(LEAST_STEPS / steps))
+    epochs = max(fit_options.epochs or 1, least)
     return with_epochs(chosen, epochs)
 
 
