@@ -12,6 +12,8 @@ from deepen.metrics.shift import (
     classifier_test,
     density_ratios,
     effective_size,
+    group_means,
+    grouped_classifier_test,
     label_shift,
     moved,
 )
@@ -127,3 +129,26 @@ def test_what_samples_have_is_compared_by_hand() -> None:
     assert (found.name, found.old, found.new) == ("it", "50.0% have it", "80.0%")
     whole = chi2_contingency([[200, 200], [240, 60]], correction=False)
     assert found.distance == pytest.approx(0.3) and found.p == pytest.approx(2 * whole.pvalue)
+
+
+def test_rows_that_hang_together_count_as_one() -> None:
+    """Each passage has its own mean: rows by themselves look like a shift nearly always, passages hardly ever."""
+
+    def passages(seed: int, count: int, mean: float) -> tuple[np.ndarray, np.ndarray]:
+        groups = np.arange(count * 11) // 11
+        values = mean + draw(seed).normal(size=(count, 5))[groups] + draw(seed + 1).normal(size=(len(groups), 5)) / 3
+        return values, groups
+
+    def both(seed: int, mean: float = 0.0) -> tuple[bool, bool]:
+        (old, of_old), (new, of_new) = passages(seed, 23, 0.0), passages(seed + 2_000, 29, mean)
+        grouped = grouped_classifier_test(old, new, (of_old, of_new), seed=seed)
+        return classifier_test(old, new, seed=seed).is_shift, grouped.is_shift
+
+    found = [both(seed) for seed in range(12)]
+    assert sum(alone for alone, _ in found) >= 11 and sum(grouped for _, grouped in found) <= 1
+    assert both(0, 1.5) == (True, True)
+
+
+def test_means_of_groups_by_hand() -> None:
+    values = np.array([1.0, 2.0, np.nan, 5.0, np.nan])
+    np.testing.assert_array_equal(group_means(values, np.array([3, 3, 4, 4, 5])), [1.5, 5.0, np.nan])

@@ -210,14 +210,14 @@ def tiny(task: str, seed: int, *, keep: Callable[[dict], bool] | None = None, wi
 PLANTED: dict[str, tuple[Callable[[dict], bool], str]] = {  # what is kept, and what is named then
     "clustering": (lambda cells: cells["kind"] != "willow", "edge"),
     "image-classification": (lambda cells: cells["label"] == "cross", ""),
-    "language-modeling": (lambda cells: "garden" in cells["text"], "the word garden"),
+    "language-modeling": (lambda cells: "garden" in cells["text"], "share with the word garden"),
     "representation-learning": (lambda cells: cells["label"] == "right", ""),
     "tabular-classification": (lambda cells: cells["city"] == "Accra", "city"),
     "tabular-regression": (lambda cells: float(cells["rent"]) > 900, "rent"),
     "text-classification": (lambda cells: cells["label"] == "complaint", "the word cracked"),
     "text-pair-classification": (lambda cells: "no" in cells["text_b"].split(), "text_b: the word no"),
     "token-tagging": (lambda cells: "in" in cells["tokens"], "the word in"),
-    "word-vectors": (lambda cells: "fruit" in cells["text"], "the word fruit0"),
+    "word-vectors": (lambda cells: "fruit" in cells["text"], "share with the word fruit0"),
 }
 
 

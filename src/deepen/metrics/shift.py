@@ -95,6 +95,31 @@ def classifier_test(old: Rows, new: Rows, *, seed: int = 0) -> Told:
     return _told(scores[is_new[~half] == 0], scores[is_new[~half] == 1])
 
 
+def grouped_classifier_test(old: Rows, new: Rows, groups: tuple[np.ndarray, np.ndarray], *, seed: int = 0) -> Told:
+    """The same where neighbouring rows hang together, as in running text.
+
+    The classifier learns on the first half of each side's groups, so that what is peculiar to one passage does not
+    help it on the rest; there the mean scores of whole groups, and not single rows, are what the p-value counts.
+
+    groups  [n] and [m] int64, ascending from 0: which rows of a side hang together
+    """
+    learns = [group < (group[-1] + 1) / 2 for group in groups]
+    x = _stacked(old[learns[0]], new[learns[1]])
+    fitted = _classifier(x, seed).fit(x, np.repeat([0, 1], [side.sum() for side in learns]))
+    scores = [fitted.decision_function(side[~half]) for side, half in zip((old, new), learns, strict=True)]
+    means = [group_means(own, group[~half]) for own, group, half in zip(scores, groups, learns, strict=True)]
+    return Told(_told(scores[0], scores[1]).auc, _told(means[0], means[1]).p)
+
+
+def group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The mean of the known values of each group, NaN where it has none: [number of groups] float64."""
+    groups = groups - groups[0]
+    known = np.isfinite(values)
+    counts = np.bincount(groups, known)
+    with np.errstate(invalid="ignore"):
+        return np.bincount(groups, np.where(known, values, 0.0)) / counts
+
+
 def density_ratios(old: Rows, new: Rows, *, seed: int = 0) -> np.ndarray:
     """Weights of the old samples under which they look like the new ones: [n] float64, mean 1, at most MOST_WEIGHT.
 

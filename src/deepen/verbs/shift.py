@@ -88,7 +88,7 @@ def compare(task: str, data: str | Path | Dataset, against: str | Path | Dataset
     target = target_in(task, old, schema)
     with guarded():
         sides = sides_of(old, new, schema, target.name if target else "")
-        told = shift.classifier_test(sides.old, sides.new, seed=chosen.fit.seed)
+        told = sides.told(chosen.fit.seed)
         moved = shift.moved(*_with_numbers(sides.measures, old, new, target))
         labels = compared(model, tables, old, new, target)
     counts = (old.num_rows, new.num_rows)

@@ -17,6 +17,7 @@ from deepen.data.target import listed
 from deepen.data.text_blocks import block_reader
 from deepen.engine.evaluate import BATCH_SIZE
 from deepen.metrics import shift
+from deepen.metrics.shift import Told
 from deepen.prepare import text_vectors, vectors
 from deepen.prepare.column_places import column_places, values_of
 from deepen.prepare.encoded import Encoded
@@ -26,6 +27,7 @@ SIDE = 32  # pictures are compared at no more than this
 COMPONENTS = 32
 STRETCHES = 200  # of the smaller of two corpora, as far as they may be so short
 SHORTEST, LONGEST = 40, 2_000  # characters of a stretch
+PASSAGES = 24  # of the smaller corpus: a stretch is like its neighbours, so these are what is compared
 MOST_CHARACTERS = shift.MOST_ROWS * LONGEST  # of a corpus, from all over; more would not be looked at
 
 
@@ -36,12 +38,20 @@ class Sides:
     old, new    [n, D] and [m, D]: arrays, or sparse matrices of texts
     measures    by name, old and new: what can be named to a person
     units       what one sample is called, and several
+    groups      of old and new samples, where neighbours hang together: which belong to one passage
     """
 
     old: Any
     new: Any
     measures: tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
     units: tuple[str, str] = ("sample", "samples")
+    groups: tuple[np.ndarray, np.ndarray] | None = None
+
+    def told(self, seed: int) -> Told:
+        """How well a classifier tells them apart."""
+        if self.groups is not None:
+            return shift.grouped_classifier_test(self.old, self.new, self.groups, seed=seed)
+        return shift.classifier_test(self.old, self.new, seed=seed)
 
 
 def sides_of(old: pa.Table, new: pa.Table, schema: Schema, target: str) -> Sides:
@@ -82,14 +92,26 @@ def _texts(old: pa.Table, new: pa.Table, columns: tuple[str, ...]) -> Sides:
 
 
 def _corpora(old: pa.Table, new: pa.Table) -> Sides:
-    """Stretches of the same length of both: where a row of a corpus ends means nothing."""
+    """Stretches of the same length of both, since where a row of a corpus ends means nothing, in their passages."""
     both = [_running_text(table) for table in (old, new)]
     size = min(LONGEST, max(SHORTEST, min(map(len, both)) // STRETCHES))
     cut = [stretches(text, size) for text in both]
     units = f"stretch of {size:,} characters", f"stretches of {size:,} characters"
     _require(len(cut[0]), len(cut[1]), units[1])
+    length = max(1, min(map(len, cut)) // PASSAGES)  # the same of both sides: so their shares can be equal
+    cut = [side[: len(side) // length * length] for side in cut]
     one, other, *measures = text_vectors.text_vectors({"text": cut[0]}, {"text": cut[1]})
-    return Sides(one, other, (measures[0], measures[1]), units)
+    groups = [np.arange(len(side)) // length for side in cut]
+    means = [_of_passages(found, group) for found, group in zip(measures, groups, strict=True)]
+    return Sides(one, other, (means[0], means[1]), units, (groups[0], groups[1]))
+
+
+def _of_passages(measures: dict[str, np.ndarray], groups: np.ndarray) -> dict[str, np.ndarray]:
+    """The means of the passages; of words the share of their stretches that have them."""
+    return {
+        f"share with {name}" if values.dtype.kind == "b" else name: shift.group_means(values.astype(float), groups)
+        for name, values in measures.items()
+    }
 
 
 def stretches(text: str, size: int) -> list[str]:
