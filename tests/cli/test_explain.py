@@ -108,20 +108,32 @@ def test_the_help_names_every_method_and_needs_no_torch(capsys: pytest.CaptureFi
     assert found.returncode == 0
     from deepen.cli.explain import METHODS
     from deepen.engine.task import Terms
+    from deepen.explain.clusters import Centres, ClusterExplainer, Made
     from deepen.explain.images import ImageExplainer
     from deepen.explain.language import LanguageExplainer
+    from deepen.explain.reconstructions import ReconstructionExplainer
     from deepen.explain.tables import TableExplainer
     from deepen.explain.text import TextExplainer
     from deepen.explain.word_nearness import WordExplainer
 
     task: Any = SimpleNamespace(terms=Terms("y", ("a", "b")))
     nothing: Any = None
+    anything: Any = len
+    column = {"name": "kind", "kind": "category", "levels": ["a"]}
     explainers = {
         "pictures": ImageExplainer(task, {"mean": [0], "std": [1]}, pictures="", truth=""),
         "tables": TableExplainer(task, {"columns": []}, truth=""),
         "texts": TextExplainer(sides=(), tokens=nothing, kind="classes", outputs=nothing, target=""),
         "language models": LanguageExplainer(outputs=nothing, token=nothing, hidden=0),
         "word vectors": WordExplainer(nothing, nothing, nothing, nothing),
+        "codes of pictures": ReconstructionExplainer({"mean": [0]}, nothing, nothing),
+        "clusters of pictures": ClusterExplainer(
+            nothing, nothing, Made(image={"mean": [0]}), Centres(pictures=anything)
+        ),
+        "clusters of tables": ClusterExplainer(
+            nothing, nothing, Made(table={"columns": [column]}), Centres(columns=anything)
+        ),
+        "clusters of texts": ClusterExplainer(nothing, nothing, Made(), Centres()),
     }
     assert [name for name, _ in METHODS] == list(explainers)
     shown = " ".join(found.stdout.split())

@@ -235,7 +235,7 @@ def test_figures_show_sizes_labels_maps_and_typical_rows():
     assert sum(found[Bars].values) == len(encoded)
     assert found[Matrix].column_names == ["lilac", "lime", "willow"] and np.sum(found[Matrix].values) == len(encoded)
     assert len(set(found[Points].groups)) == 3
-    assert len(found[Gallery].samples) == 12
+    assert len(found[Gallery].samples) == 15
     assert all("length" in sample.text for sample in found[Gallery].samples)
 
 

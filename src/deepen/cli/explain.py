@@ -38,6 +38,10 @@ METHODS = (
     ("texts", "integrated-gradients, occlusion, attention (these if none is named); gradient-x-input"),
     ("language models", "surprise, attention, occlusion (these if none is named); gradient-x-input"),
     ("word vectors", "shares, cosines (these if none is named)"),
+    ("codes of pictures", "reconstruction, occlusion, filters (these if none is named); saliency, activations"),
+    ("clusters of pictures", "prototypes, centres, occlusion (these if none is named)"),
+    ("clusters of tables", "prototypes, centres, permutation, occlusion (these if none is named)"),
+    ("clusters of texts", "prototypes (these if none is named)"),
 )
 NOTE = (
     "Without INPUT the run's own test split is explained: the whole of it, then its worst answers and some at random.\n"

@@ -7,7 +7,7 @@ Pictures: (pixel / 255 - mean) / deviation per channel, flattened. Tables: numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from deepen.core.faults import Fault
 from deepen.prepare import image, tabular
 from deepen.prepare.cells import cells_of, numbers_of
+from deepen.prepare.column_places import column_places, level_name
 from deepen.prepare.encoded import Encoded
 
 LARGEST_PIXELS = 64_000_000
@@ -83,9 +84,20 @@ def encode(table: pa.Table, state: dict[str, Any], split: str, faults: list[Faul
 
 def vectors_of(encoded: Encoded, state: dict[str, Any], rows: np.ndarray) -> Tensor:
     """The vectors of these rows, [B, D] float32, on the device of the encoded data."""
+    return of_inputs(inputs_of(encoded, state, rows), state)
+
+
+def inputs_of(encoded: Encoded, state: dict[str, Any], rows: np.ndarray) -> dict[str, Tensor]:
+    """What the vectors of these rows are made of: `pixels` [B, C, H, W], normalized, or `numbers` and `categories`."""
     if state["kind"] == "images":
-        return image.normalized(image.pixels_at(encoded, rows, state["image"]), state["image"]).flatten(1)
-    tensors = encoded.take(rows)
+        return {"pixels": image.normalized(image.pixels_at(encoded, rows, state["image"]), state["image"])}
+    return {name: each for name, each in encoded.take(rows).items() if name in ("numbers", "categories")}
+
+
+def of_inputs(tensors: Mapping[str, Tensor], state: dict[str, Any]) -> Tensor:
+    """The vectors, [B, D] float32."""
+    if state["kind"] == "images":
+        return tensors["pixels"].flatten(1)
     return of_columns(tensors["numbers"], tensors["categories"], state["levels"])
 
 
@@ -99,3 +111,22 @@ def of_columns(numbers: Tensor, categories: Tensor, levels: Sequence[int]) -> Te
 
 def _taken(table: pa.Table, kept: np.ndarray) -> pa.Table:
     return table if len(kept) == table.num_rows else table.take(pa.array(kept))
+
+
+def place_names(state: dict[str, Any]) -> list[str]:
+    """What the places of a table's vectors are called: columns, parts of them, and categories."""
+    places = column_places(state["table"])
+    found = []
+    for place in (each for each in places if each.kind != "category"):
+        parts = len(place.inputs)
+        found += [place.name if parts == 1 else f"{place.name}, part {part}" for part in range(1, parts + 1)]
+    of_categories = [each for each in places if each.kind == "category"]
+    for place, count in zip(of_categories, state["levels"], strict=True):
+        found += [f"{place.name} = {level_name(place, code)}" for code in range(count)]
+    return found
+
+
+def place_values(vectors: Tensor, state: dict[str, Any]) -> Tensor:
+    """A table's vectors [N, D] with categories as 0 and 1 again, or as shares where the vectors are means."""
+    count = sum(state["levels"])
+    return torch.cat([vectors[:, : vectors.shape[1] - count], vectors[:, vectors.shape[1] - count :] * 2**0.5], dim=1)

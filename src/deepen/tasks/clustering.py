@@ -33,6 +33,7 @@ from deepen.engine.evaluate import rows_at_once
 from deepen.engine.feature_graph import FeatureGraph
 from deepen.engine.features import features_of
 from deepen.engine.task import Asks, Exported, Tiny
+from deepen.explain.clusters import Centres, ClusterExplainer, Made
 from deepen.metrics.clusters import Clusters, contingency, silhouette
 from deepen.nn.shapes import TableShape
 from deepen.nn.sized import size_like
@@ -55,7 +56,7 @@ ROWS_COMPARED = 2_000  # on which the number of clusters is chosen
 STARTS_COMPARED = 4
 MOST_MAPPED, FEWEST_MAPPED = 1_000, 10
 MOST_GROUPS = 18  # as many marks as a scatter has
-NUM_TYPICAL = 4
+NUM_TYPICAL = 5  # as many as stand side by side on the page
 NUMBER = "row number"  # the column by which a sample is found again that a run's preparation may leave out
 TABLES = "tables"
 KINDS = {"image": "pictures", "text_a": "pairs of texts", "tokens": "sentences", "text": "texts"}  # by input column
@@ -174,11 +175,11 @@ class Task:
         self._training = encoded
 
     def batch(self, encoded: Encoded, rows: np.ndarray, draws: Draws | None) -> Batch:
-        """`vectors` [B, D], or what the run's network takes; label numbers [B]. Nothing is random."""
+        """What vectors are made of, or what the run's network takes; label numbers [B]. Nothing is random."""
         if self._inner is not None:
             made = self._inner.batch(encoded, rows, None).tensors
         else:
-            made = {"vectors": vectors.vectors_of(encoded, self._inputs, rows)}
+            made = vectors.inputs_of(encoded, self._inputs, rows)
         index = torch.from_numpy(rows).to(encoded.device)
         beside = {name: encoded.tensors[name] for name in (TRUTH, "weight") if name in encoded.tensors}
         taken = {name: tensor.index_select(0, index) for name, tensor in beside.items()}
@@ -276,13 +277,41 @@ class Task:
     def vectors(self, model: nn.Module, batch: Batch) -> Tensor:
         """The vectors that are clustered, [B, D] float."""
         if self._inner is None:
-            return batch["vectors"]
+            return vectors.of_inputs(batch.tensors, self._inputs)
         with torch.no_grad():
             return features_of(self._inner, model.extractor, batch)  # type: ignore[arg-type]
 
     def features(self, model: nn.Module, batch: Batch) -> Tensor:
         """The distances to the centres, [B, K]."""
         return model.clusters(self.vectors(model, batch)).clamp(min=0).sqrt()  # type: ignore[operator]
+
+    def explainer(self) -> ClusterExplainer:
+        """Explains what makes a cluster, and what keeps a sample in its own, as far as samples have parts."""
+        if self._inner is None:
+            made = Made(image=self._inputs.get("image", {}), table=self._inputs.get("table", {}))
+        else:
+            prepared = self._inputs["prepare"]
+            made = Made(image=prepared.get("image", {}), table=prepared if _reads(self._inner) == TABLES else {})
+        return ClusterExplainer(self.features, self._sample, made, self._centres())
+
+    def _centres(self) -> Centres:
+        """What can be shown of centres among what is prepared here: pictures, or values of columns."""
+        if self._inner is not None:
+            return Centres()
+        if self._inputs["kind"] == "images":
+            state = self._inputs["image"]
+            shape = (-1, state["channels"], *state["size"])
+            mean, deviation = (torch.tensor(state[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
+            return Centres(pictures=lambda model: _centres_of(model).view(shape) * deviation + mean)
+        return Centres(
+            columns=lambda model: (
+                vectors.place_names(self._inputs),
+                vectors.place_values(_centres_of(model), self._inputs),
+            )
+        )
+
+    def _sample(self, encoded: Encoded, row: int) -> Sample:
+        return Sample([], png=self._picture(encoded, row), text=self._words(encoded, row))
 
     def _all_vectors(self, model: nn.Module, encoded: Encoded) -> Iterator[Tensor]:
         size = rows_at_once(cast(Any, self))
@@ -314,8 +343,7 @@ class Task:
             own = np.flatnonzero(clusters == k)
             for at in own[np.argsort(distances[own], kind="stable")][:NUM_TYPICAL]:
                 row = int(rows[at])
-                said = [f"cluster {k}", encoded.source(row)]
-                samples.append(Sample(said, png=self._picture(encoded, row), text=self._words(encoded, row)))
+                samples.append(replace(self._sample(encoded, row), caption=[f"cluster {k}", encoded.source(row)]))
         more = f" The first {MOST_GALLERY} clusters." if self.num_clusters > MOST_GALLERY else ""
         return Gallery("Typical samples", samples, note=f"Those nearest to the centre of each cluster.{more}")
 
@@ -335,6 +363,11 @@ class Task:
         return (
             shown["text"] if list(shown) == ["text"] else "\n".join(f"{name}: {cell}" for name, cell in shown.items())
         )
+
+
+def _centres_of(model: nn.Module) -> Tensor:
+    """[K, D] on the CPU."""
+    return model.clusters.centres.detach().cpu()  # type: ignore[union-attr, return-value]
 
 
 class Clustering(nn.Module):

@@ -22,6 +22,7 @@ from deepen.core.faults import Fault
 from deepen.core.figures import Figure, Gallery, Points, Rows, Sample
 from deepen.data.dataset import Dataset, Schema, content_key
 from deepen.engine.task import Exported, Tiny
+from deepen.explain.reconstructions import ReconstructionExplainer
 from deepen.metrics.reconstruction import Reconstruction
 from deepen.nn.contracts import CONTRACTS
 from deepen.nn.shapes import ImageShape
@@ -226,6 +227,13 @@ class Task:
     def fields(self) -> list[Field]:
         """A picture."""
         return of_images(self.image)
+
+    def explainer(self) -> ReconstructionExplainer:
+        """Explains what of a picture is given back, and what the network looks for."""
+        shape = (self.image["channels"], *self.image["size"])
+        return ReconstructionExplainer(
+            self.image, self.mean_image.view(shape), lambda model, pixels: model(pixels).images, tuple(self.labels)
+        )
 
     def exported(self, model: nn.Module) -> Exported:
         """Features, errors, and terms of the bound where there is one, from decoded pixels of the learned size."""
