@@ -128,6 +128,8 @@ def test_clusters_of_pictures(tmp_path: Path) -> None:
         ("representation-learning", {"model": "variational-autoencoder", "noise": "gaussian", "network.hidden": (13,)}),
         ("image-classification", {"model": "neural-tree", "network.depth": 3, "network.leaf_hidden": 5}),
         ("tabular-regression", {"model": "tabm", "network.width": 13, "network.members": 3}),
+        ("text-classification", {"model": "textcnn", "network.width": 11, "network.filters": 5}),
+        ("token-tagging", {"network.width": 11, "network.hidden": 13, "network.filters": 5}),
     ],
 )
 def test_clusters_of_the_features_of_a_run(task: str, options: dict, tmp_path: Path) -> None:

@@ -218,6 +218,19 @@ def test_an_unusable_sample_is_left_out_of_the_split_that_it_stands_in(classifie
     assert run.metrics["mean_squared_distance"] >= 0
 
 
+def test_a_code_is_explained_with_the_mean_of_its_pictures_not_with_what_it_takes_away(tmp_path):
+    """Which is nothing: pixels of representation learning count from 0 to 1, so the mean that they lose is black."""
+    options = {"model": "principal-components", "code_size": 3, "threads": 1}
+    code = train("representation-learning", "digits", options, out=tmp_path / "code")
+    given = {"clusters": 2, "features": str(code.folder), "threads": 1}
+    model = loaded(train("clustering", "digits", given, out=tmp_path / "run").folder)
+    pictures = model.task.explainer()._originals
+    empty = pictures.empty("mean", torch.zeros(1, 1, 8, 8))
+    expected = loaded(code.folder).model.mean.detach().view(1, 1, 8, 8)  # which the components take away
+    assert torch.allclose(empty, expected * 255, atol=1e-2) and float(empty.mean()) > 30
+    assert pictures.words("mean") == "the mean of the training pictures"
+
+
 def test_the_extractor_is_never_in_training(classifier, tmp_path):
     given = {"clusters": 3, "features": str(classifier.folder), "threads": 1}
     run = loaded(train("clustering", "digits", given, out=tmp_path / "run").folder)

@@ -47,11 +47,13 @@ class Made:
     """What the samples are made of, of which a part can be taken away.
 
     image   what preparing learned of pictures (prepare/image), whose batches hold `pixels`
+    mean    [C, H, W], their mean, where a run kept it
     table   what it learned of columns (prepare/tabular), whose batches hold `numbers` and `categories`
     """
 
     image: Mapping[str, Any] = field(default_factory=dict)
     table: Mapping[str, Any] = field(default_factory=dict)
+    mean: Tensor | None = None
 
 
 class ClusterExplainer:
@@ -72,7 +74,7 @@ class ClusterExplainer:
     ) -> None:
         self._distances, self._show, self._centres = distances, show, centres
         self._places = column_places(made.table) if made.table else []
-        self._originals = Pictures(made.image) if made.image else None
+        self._originals = Pictures(made.image, made.mean) if made.image else None
         self.methods: dict[str, Method] = {
             "prototypes": Method("the samples nearest to each centre", "table", self._prototypes, is_default=True)
         }

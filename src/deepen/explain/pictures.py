@@ -21,22 +21,17 @@ WORDS = {"black": "black", "white": "white", "blur": "the picture itself, blurre
 class Pictures:
     """What a task's pictures are, beside what its normalization makes of them.
 
-    state       what preparing learned of the pictures (prepare/image)
-    mean        the mean of the training pictures, of pixels in 0 to 1, where the state does not hold it:
-                [C, 1, 1] or [C, H, W]
-    mean_words  what that is called
+    state  what preparing learned of the pictures (prepare/image)
+    mean   [C, H, W], the mean of the training pictures, of pixels in 0 to 1, where it stands in the place of their
+           mean colour, which a state whose normalization leaves pixels as they are does not hold
 
     Pictures as they are: [B, C, H, W] float32 in 0 to 255. Nothing here inverts a normalization, which may not be
     possible.
     """
 
-    def __init__(
-        self,
-        state: Mapping[str, Any],
-        mean: Tensor | None = None,
-        mean_words: str = "the mean colour of the training pictures",
-    ) -> None:
-        self._state, self._mean_words = state, mean_words
+    def __init__(self, state: Mapping[str, Any], mean: Tensor | None = None) -> None:
+        self._state = state
+        self._mean_words = f"the mean {'colour ' if mean is None else ''}of the training pictures"
         self.normalize = str(state.get("normalize", "mean"))
         known = state.get("mean_colour", state["mean"] if self.normalize == "mean" else None)
         colour = None if known is None else torch.tensor(known, dtype=torch.float32).view(-1, 1, 1)

@@ -20,8 +20,6 @@ from deepen.explain.pictures import Pictures, batch_size, heat_png, patch_of, pe
 from deepen.ops import attribution
 from deepen.prepare.image import encode_png
 
-MEAN_WORDS = "the mean of the training pictures"
-
 
 class ReconstructionExplainer:
     """Explains a task that gives pictures back from a code.
@@ -39,7 +37,7 @@ class ReconstructionExplainer:
         decoded: Callable[[nn.Module, Tensor], Tensor],
         labels: tuple[str, ...] = (),
     ) -> None:
-        self._originals = Pictures(state, mean, MEAN_WORDS)
+        self._originals = Pictures(state, mean)
         self._decoded, self._labels = decoded, labels
         self.methods: dict[str, Method] = {
             "reconstruction": Method(

@@ -291,7 +291,10 @@ class Task:
             made = Made(image=self._inputs.get("image", {}), table=self._inputs.get("table", {}))
         else:
             prepared = self._inputs["prepare"]
-            made = Made(image=prepared.get("image", {}), table=prepared if _reads(self._inner) == TABLES else {})
+            pictures, mean = prepared.get("image", {}), prepared.get("mean_image")
+            if mean is not None:
+                mean = torch.tensor(mean, dtype=torch.float32).view(pictures["channels"], *pictures["size"])
+            made = Made(pictures, prepared if _reads(self._inner) == TABLES else {}, mean)
         return ClusterExplainer(self.features, self._sample, made, self._centres())
 
     def _centres(self) -> Centres:
