@@ -24,6 +24,7 @@ NO_REGULARIZERS = (
     "trunk_lr",
     "initialization_value",
 )  # other numbers that are off unless they are given, and pretrain_*
+OF_TEXTS = {"--word-dropout"}  # the pictures are of digits
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_every_regularizer_is_drawn_and_told_of(quick: Path) -> None:
     for folder in (quick, SHOWN):
         names = [*craft_pictures.PICTURES, *craft_regularization.PICTURES]
         drawn = {word for name in names for text in words(folder / name) for word in text.split()}
-        assert told <= drawn
+        assert told - OF_TEXTS <= drawn
 
 
 def test_the_graph_is_what_the_command_draws(quick: Path) -> None:
