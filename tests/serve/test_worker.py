@@ -116,7 +116,7 @@ def test_frames_survive_any_bytes_and_end_where_they_are_cut():
 @pytest.mark.parametrize(
     ("seconds", "size", "enough"),
     [
-        (lambda count: 0.004 * count, (1, 2, 4), (1, 2)),  # batches gain nothing: the smallest
+        (lambda count: 0.004 * count, (1, 2, 4, 8), (1, 2)),  # batches gain nothing: a small one, and one row is enough
         (lambda count: 0.02, (64,), (64,)),  # they cost nothing: the largest
         (lambda count: 0.008 + 0.002 * max(0, count - 8) ** 2, (8,), (8,)),  # the best lies between
     ],

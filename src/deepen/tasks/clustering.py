@@ -18,8 +18,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from deepen.bundle.load import load_header, load_prepare, load_weights
-from deepen.bundle.tensors import match
+from deepen.bundle.load import load_header, load_prepare
 from deepen.compress import changes
 from deepen.core import names, options, rng
 from deepen.core.errors import DataError, OptionError
@@ -29,6 +28,7 @@ from deepen.core.units import plural
 from deepen.data.columns import with_origin
 from deepen.data.dataset import Dataset, Schema
 from deepen.data.target import mark_target, target_of
+from deepen.engine import run_samples
 from deepen.engine.evaluate import rows_at_once
 from deepen.engine.feature_graph import FeatureGraph
 from deepen.engine.features import features_of
@@ -36,7 +36,6 @@ from deepen.engine.task import Asks, Exported, Tiny
 from deepen.explain.clusters import Centres, ClusterExplainer, Made
 from deepen.metrics.clusters import Clusters, contingency, silhouette
 from deepen.nn.shapes import TableShape
-from deepen.nn.sized import size_like
 from deepen.ops.lloyd import best_partition
 from deepen.ops.losses import Loss, weighted_sum
 from deepen.ops.projection import neighbour_map, principal_map
@@ -57,9 +56,6 @@ STARTS_COMPARED = 4
 MOST_MAPPED, FEWEST_MAPPED = 1_000, 10
 MOST_GROUPS = 18  # as many marks as a scatter has
 NUM_TYPICAL = 5  # as many as stand side by side on the page
-NUMBER = "row number"  # the column by which a sample is found again that a run's preparation may leave out
-TABLES = "tables"
-KINDS = {"image": "pictures", "text_a": "pairs of texts", "tokens": "sentences", "text": "texts"}  # by input column
 MOST_SHOWN = 400  # characters of a text in the report
 MOST_GALLERY = 12  # clusters whose typical samples are shown
 
@@ -90,7 +86,7 @@ def schema(options: Options) -> Schema:
     """Reads pictures in every layout, labelled or not, and any table; with a run whatever that run reads."""
     if options.features:
         module, own, _ = _of_run(load_header(Path(options.features)), Path(options.features))
-        return _without_target(module.schema(own))
+        return run_samples.without_target(module.schema(own))
     readers = ("digits", "mnist_idx", "cifar_binary", "npz", "image_manifest", "image_folder", "table_file")
     return Schema(readers=readers, inputs=(), target="", needs_target=False)
 
@@ -154,10 +150,10 @@ class Task:
         if self._inner is not None:
             found: list[Fault] = []
             try:
-                encoded = self._inner.encode(table.append_column(NUMBER, _numbers(table)), "predict", found)
+                encoded = self._inner.encode(run_samples.with_numbers(table), "predict", found)
             finally:
-                faults.extend(_known(found, split))
-            encoded, kept = _numbered(encoded, table)
+                faults.extend(run_samples.known(found, split))
+            encoded, kept = run_samples.numbered(encoded, table)
         else:
             encoded, kept = vectors.encode(table, self._inputs, split, faults)
         truth = torch.full((table.num_rows,), NO_LABEL)
@@ -194,7 +190,7 @@ class Task:
         model = Clustering(clusters, self._inner.build() if self._inner is not None else None)
         if self._training is not None:
             if model.extractor is not None:
-                _load(model.extractor, Path(self.options.features))
+                run_samples.load_extractor(model.extractor, Path(self.options.features))
             start: Callable[[Iterator[Tensor], int, Tensor | None], None] | None = getattr(clusters, "start", None)
             if start is not None:
                 weights = self._training.tensors.get("weight")
@@ -294,7 +290,7 @@ class Task:
             pictures, mean = prepared.get("image", {}), prepared.get("mean_image")
             if mean is not None:
                 mean = torch.tensor(mean, dtype=torch.float32).view(pictures["channels"], *pictures["size"])
-            made = Made(pictures, prepared if _reads(self._inner) == TABLES else {}, mean)
+            made = Made(pictures, prepared if _reads(self._inner) == run_samples.TABLES else {}, mean)
         return ClusterExplainer(self.features, self._sample, made, self._centres())
 
     def _centres(self) -> Centres:
@@ -392,21 +388,12 @@ class Clustering(nn.Module):
         return self.clusters(vectors)
 
 
-def _known(faults: Sequence[Fault], split: str) -> list[Fault]:
-    """What a run's preparation noticed of samples to be answered, who are those of this split.
-
-    Columns that are not its own are no fault here.
-    """
-    own = [fault for fault in faults if fault.kind != "column-extra"]
-    return [replace(each, **{k: split for k in ("place", "split") if getattr(each, k) == "predict"}) for each in own]
-
-
 def _label_column(table: pa.Table, reads: str) -> str:
     """The column of labels: of a user's table its target, of anything else `label`; "" where there is none.
 
     reads  what the run takes whose features are clustered, "" where there is none
     """
-    is_table = reads == TABLES if reads else not vectors.is_of_images(table, target_of(table))
+    is_table = reads == run_samples.TABLES if reads else not vectors.is_of_images(table, target_of(table))
     return target_of(table) if is_table else "label" if "label" in table.column_names else ""
 
 
@@ -419,8 +406,8 @@ def _run_state(chosen: Options, table: pa.Table) -> dict[str, Any]:
     header = load_header(folder)
     module, own, _ = _of_run(header, folder)
     inputs = module.schema(own).inputs
-    if _is_other(table, inputs):
-        taken, given = _kind(inputs), _kind_of(table)
+    if run_samples.is_other(table, inputs):
+        taken, given = run_samples.kind(inputs), run_samples.kind_of(table)
         raise DataError(f"--features {folder}: this run takes {taken}, but these data are {given}; name another run.")
     state = {"kind": "run", "task": header["task"], "options": header["options"], "prepare": load_prepare(folder)}
     return state | ({changes.FIELD: found} if (found := changes.of_header(header)) else {})
@@ -457,59 +444,12 @@ def _inner_task(inputs: dict[str, Any]) -> Any:
 
 def _schema_of(inner: Any) -> Schema:
     """How the samples of a run are read to be clustered."""
-    return _without_target(importlib.import_module(type(inner).__module__).schema(inner.options))
-
-
-def _without_target(of_run: Schema) -> Schema:
-    """A schema by which each sample is read for itself, and labels may be missing."""
-    return replace(of_run, target="", needs_target=False, singly=True)
+    return run_samples.without_target(importlib.import_module(type(inner).__module__).schema(inner.options))
 
 
 def _reads(inner: Any) -> str:
     """What the run takes whose features are clustered, "" where there is none."""
-    return _kind(_schema_of(inner).inputs) if inner is not None else ""
-
-
-def _kind(inputs: Sequence[str]) -> str:
-    """What samples with these columns are, in a word."""
-    return KINDS[inputs[0]] if inputs else TABLES
-
-
-def _is_other(table: pa.Table, inputs: Sequence[str]) -> bool:
-    """Whether the samples of a table are not such as a run with these input columns takes."""
-    is_of_images = vectors.is_of_images(table, target_of(table))
-    if not inputs or inputs[0] == "image":
-        return is_of_images != bool(inputs)
-    instead = ("text",) if inputs[0] == "tokens" else ()  # plain text is split as the run splits it
-    return not {inputs[0], *instead} & set(table.column_names)
-
-
-def _kind_of(table: pa.Table) -> str:
-    """What the samples of a table are, in a word."""
-    if vectors.is_of_images(table, target_of(table)):
-        return KINDS["image"]
-    known = () if target_of(table) else table.column_names
-    return next((kind for name, kind in KINDS.items() if name in known and name != "image"), TABLES)
-
-
-def _numbers(table: pa.Table) -> pa.Array:
-    return pa.array(np.arange(table.num_rows))
-
-
-def _numbered(encoded: Encoded, table: pa.Table) -> tuple[Encoded, np.ndarray]:
-    """What a run prepared, with its samples' other columns, and which rows of the table they are, [n] ascending.
-
-    table  without the numbers that it was prepared with; a preparation that keeps none of its columns keeps all rows
-    """
-    if NUMBER in encoded.table.column_names:
-        kept = encoded.table.column(NUMBER).to_numpy().copy()
-        return replace(encoded, table=encoded.table.drop_columns([NUMBER])), kept
-    if len(encoded) != table.num_rows:
-        raise DataError(
-            f"{table.column('source')[0]}: expected one line of text in each sample, but {table.num_rows:,} samples "
-            f"hold {len(encoded):,} lines; give each line as a sample."
-        )
-    return replace(encoded, table=table), np.arange(table.num_rows)
+    return run_samples.kind(_schema_of(inner).inputs) if inner is not None else ""
 
 
 def _shown(cell: Any) -> str:
@@ -523,13 +463,6 @@ def _built(group: type, flat: dict[str, Any]) -> Any:
     return options.build(group, options.resolve(fields, {name: flat[name] for name in fields if name in flat}))
 
 
-def _load(network: nn.Module, folder: Path) -> None:
-    weights = load_weights(folder)
-    size_like(network, weights)
-    match(weights, network.state_dict(), place=str(folder / "weights.safetensors"))
-    network.load_state_dict(weights)
-
-
 def _vectors_of_some(given: Options, state: dict[str, Any], table: pa.Table) -> Tensor:
     """The vectors of up to 2,000 training rows (they are in the order of a hash), [n, D] float64."""
     rows = table.slice(0, ROWS_COMPARED if given.clusters is None else 2)
@@ -539,7 +472,7 @@ def _vectors_of_some(given: Options, state: dict[str, Any], table: pa.Table) -> 
         raise DataError("expected samples to cluster, but none of the first training samples is usable.")
     extractor = task._inner.build() if task._inner is not None else None
     if extractor is not None:
-        _load(extractor, Path(given.features))
+        run_samples.load_extractor(extractor, Path(given.features))
     model = Clustering(nn.Identity(), extractor)
     return torch.cat(list(task._all_vectors(model, encoded))).double()
 
