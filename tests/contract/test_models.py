@@ -119,6 +119,15 @@ def built(name, contract, outputs=11):
     return module_of(name).build(name, shape_of(contract), outputs)
 
 
+def learning(name, contract):
+    """In training, with nothing dropped."""
+    model = built(name, contract).train()
+    for module in model.modules():
+        if isinstance(module, (Dropout, StochasticDepth)):
+            module.p = 0.0
+    return model
+
+
 def require_light(name, contract):
     with sketched():
         count = num_parameters(module_of(name).build(name, shape_of(contract), 11))
@@ -131,10 +140,7 @@ def require_light(name, contract):
 @pytest.mark.parametrize(("name", "contract"), cases())
 def test_every_parameter_gets_a_gradient(name, contract):
     require_light(name, contract)
-    model = built(name, contract).train()
-    for module in model.modules():
-        if isinstance(module, (Dropout, StochasticDepth)):
-            module.p = 0.0
+    model = learning(name, contract)
     inputs = inputs_of(contract, 3)
     outputs_of(model, inputs).square().sum().backward()
     if getattr(model, "crf", None) is not None:
@@ -181,10 +187,7 @@ def test_blocks_are_skipped_ever_more_often_and_in_training_alone(name, contract
 def test_bfloat16_gives_what_float32_does_roughly_and_stays_finite(name, contract):
     """Also where inputs are far out, so that gates and probabilities are firm: 1 - 1e-6 is 1 in bfloat16."""
     require_light(name, contract)
-    model = built(name, contract).train()
-    for module in model.modules():
-        if isinstance(module, (Dropout, StochasticDepth)):
-            module.p = 0.0
+    model = learning(name, contract)
     plain = inputs_of(contract, 3)
     far = [part * 50 if part.is_floating_point() else part for part in plain]
     with torch.no_grad():
