@@ -62,19 +62,16 @@ def test_whole_numbers_answer_alike_in_every_engine(module: str, model: str, siz
     content = graph.onnx_model(program, exported, place="run")
     for name in (each for each in engines.NAMES if importlib.util.find_spec(each)):
         file = engines.opened(content, place="run", engine=name, threads=1)
+        apart = []
         for ids, mask in texts.values():
             with torch.inference_mode():
                 expected = network(torch.from_numpy(ids), torch.from_numpy(mask)).softmax(1).numpy()
             arrays = {"ids": ids, "mask": mask}
             found = torch.from_numpy(file.run([arrays[each] for each in file.inputs])).softmax(1).numpy()
-            apart = np.abs(found - expected)
-            assert apart.mean() < 1e-3, (name, ids.shape, found, expected)
-            assert apart.max() < 2e-2, (
-                name,
-                ids.shape,
-                found,
-                expected,
-            )  # a number at a half may be rounded either way
+            apart.append(np.abs(found - expected))
+        # a number at a half may be rounded either way, which moves a few texts; sums that are cut move all of them
+        assert np.concatenate(apart).mean() < 1e-3, (name, apart)
+        assert np.concatenate(apart).max() < 2e-2, (name, apart)
 
 
 def made_up(longest: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,9 @@
-"""What computes an exported graph on this machine: ONNX Runtime or OpenVINO, the faster of the two by measuring."""
+"""What computes an exported graph on this machine: ONNX Runtime or OpenVINO, the faster of the two by measuring.
+
+Layers of whole numbers are computed in whole numbers where the processor adds their products up rightly, elsewhere in
+floats that were rounded to the same values: on a processor without VNNI, integer kernels moved the probabilities of a
+small Transformer by up to 0.28.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,7 @@ from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
+from deepen.core import processor
 from deepen.core.errors import OptionError, RunError
 
 EngineName = Literal["auto", "onnxruntime", "openvino"]
@@ -130,6 +136,8 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or threads_here()
         options.inter_op_num_threads = 1
+        if not processor.adds_whole_products():
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.log_severity_level = 4  # what goes wrong is raised; nothing of it belongs on a terminal
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -157,6 +165,8 @@ class OpenVINO:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads or threads_here(),
         }
+        if not processor.adds_whole_products():
+            settings["LP_TRANSFORMS_MODE"] = False
         try:
             core = openvino.Core()
             model = core.read_model(model=content, weights=b"")

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from deepen.core import processor
+
 PACKAGES = ("deepen", "torch", "numpy", "pyarrow", "pillow", "safetensors")
 
 
@@ -26,7 +28,7 @@ def machine(device: torch.device) -> dict[str, str | int]:
     """The machine in a few words; no host name, no user, no path."""
     found: dict[str, str | int] = {
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor.name(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
         "device": str(device),
@@ -34,14 +36,3 @@ def machine(device: torch.device) -> dict[str, str | int]:
     if device.type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)
     return found
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"
