@@ -13,6 +13,8 @@ from small_task import SmallTask, StopAt, points
 
 from deepen.bundle import checkpoint
 from deepen.core.errors import OptionError, TrainingError
+from deepen.engine import fit as fitting
+from deepen.engine.events import Silent
 from deepen.engine.fit import fit
 from deepen.engine.options import FitOptions, OptimizerOptions, ScheduleOptions
 from deepen.engine.signals import Interrupted
@@ -190,6 +192,19 @@ def test_fp16_on_a_cpu_is_refused():
 def test_bf16_learns_too():
     fitted = fit(SmallTask(dropout=0.0), TRAIN, VAL, dataclasses.replace(OPTIONS, epochs=20, precision="bf16"))
     assert fitted.history[-1]["val_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("multiplies", [False, True])
+def test_a_processor_without_bfloat16_is_told_of(monkeypatch, precision, multiplies):
+    class Hearing(Silent):
+        def message(self, text):
+            heard.append(text)
+
+    heard = []
+    monkeypatch.setattr(fitting, "multiplies_bfloat16", lambda: multiplies)
+    fit(SmallTask(), points(31, 0), None, FitOptions(epochs=1, precision=precision), events=Hearing())
+    assert heard == ([fitting.SLOW_BFLOAT16] if precision == "bf16" and not multiplies else [])
 
 
 def test_the_sum_of_targets_over_zero_ranks_is_the_mean_gradient():

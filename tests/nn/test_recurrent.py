@@ -56,6 +56,34 @@ def test_few_places_of_an_lstm_are_read_step_by_step_with_the_same_answer(places
 
 @pytest.mark.parametrize("has_lengths", [False, True])
 @pytest.mark.parametrize("bidirectional", [False, True])
+def test_where_the_processor_has_no_lstm_in_bfloat16_it_is_the_one_in_float32(monkeypatch, bidirectional, has_lengths):
+    torch.manual_seed(0)
+    ours, x = Recurrent("lstm", D, H, L, bidirectional=bidirectional), torch.randn(B, T, D)
+    lengths = torch.tensor([7, 11, 1, 0, 5]) if has_lengths else None
+    expected, ends = ours(x, lengths)
+    monkeypatch.setattr(recurrent, "_has_lstm_kernel", lambda dtype: False)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, own = ours(x.bfloat16().requires_grad_(), lengths)
+        found.sum().backward()
+    assert found.dtype == torch.float32
+    # it reads numbers of eight bits, and computes with those of the weights as they are
+    exact, its = ours(x.bfloat16().float(), lengths)
+    assert torch.allclose(found, exact, atol=1e-6) and not torch.equal(found, expected)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(own, its, strict=True)) and len(own) == len(ends)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in ours.parameters())
+
+
+def test_the_lstm_of_bfloat16_is_tried_without_a_draw_and_float32_always_has_one():
+    state = torch.random.get_rng_state()
+    recurrent._has_lstm_kernel.cache_clear()
+    recurrent._has_lstm_kernel(torch.bfloat16)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=False):
+        assert recurrent._autocasts_lstm()
+
+
+@pytest.mark.parametrize("has_lengths", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_pytorchs_stack_over_packed_rows_with_equal_gradients(kind, bidirectional, has_lengths):
     torch.manual_seed(0)

@@ -30,6 +30,9 @@ from deepen.nn.sketch import sketched
 from deepen.parallel.ranks import Alone, Ranks
 from deepen.prepare.encoded import Encoded
 
+SLOW_BFLOAT16 = (
+    "--precision bf16: this processor does not multiply in bfloat16, so a step takes several times as long as in fp32"
+)
 EVALUATION_STEPS = 25  # fewest updates between two evaluations: an epoch of a small data set is over at once
 
 
@@ -112,6 +115,8 @@ def fit(
     if options.pretrain is not None:
         going_on = resume and folder is not None
         start, course = _pretrained(task, [train, *unlabelled], options, device, ranks, events, going_on)
+    if options.precision == "bf16" and device.type == "cpu" and not multiplies_bfloat16():
+        events.message(SLOW_BFLOAT16)
     training = _started(task, train, options, device, ranks, start)
     keeper = Keeper(folder if ranks.rank == 0 else None, elsewhere)
     loop = _Loop(training, val, keeper, events)
@@ -326,6 +331,12 @@ def choose_device(name: str, rank: int = 0) -> torch.device:
     if name == "cuda":
         return torch.device("cuda", rank % max(1, torch.cuda.device_count()))
     return torch.device(name)
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor's kernels multiply in bfloat16, which they do with AVX-512 and on newer Arm ones."""
+    asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return bool(asked()) if asked else True
 
 
 def available_cores() -> int:

@@ -20,6 +20,7 @@ B = 1, H = 512, microseconds fused and step by step, 6,525 and 245 for T = 1, 6,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
@@ -164,13 +165,12 @@ class Recurrent(nn.Module):
         own: Any = layer
         if getattr(own, "runs_rows", False) and not onnx_operators.are_wanted():
             return own.rows(x, valid, state)
-        if valid is None:
-            if self.kind == "lstm" and are_few(x):
-                return stepped(layer, self.kind, x, None, state)
-            return _fused(layer, self.kind, x, state)
-        if x.is_cuda:
-            return _packed(layer, self.kind, x, valid, state)
-        return _held(layer, self.kind, x, valid, state)
+        if valid is None and self.kind == "lstm" and are_few(x):
+            return stepped(layer, self.kind, x, None, state)
+        if self.kind == "lstm" and x.device.type == "cpu" and not _autocasts_lstm():
+            with torch.autocast("cpu", enabled=False):
+                return _whole_rows(layer, self.kind, x.float(), valid, tuple(each.float() for each in state))
+        return _whole_rows(layer, self.kind, x, valid, state)
 
     def _checked(self, x: Tensor, lengths: Tensor | None, state: State | None) -> State:
         if lengths is not None and lengths.shape != x.shape[:1]:
@@ -243,6 +243,33 @@ def set_forget_bias(layer: nn.Module, value: float) -> None:
     for name, parameter in layer.named_parameters():
         if name.startswith("bias"):
             parameter.chunk(4)[1].fill_(value if name.startswith("bias_ih") else 0.0)
+
+
+def _whole_rows(layer: nn.RNNBase, kind: Kind, x: Tensor, valid: Tensor | None, state: State) -> tuple[Tensor, State]:
+    """One layer by PyTorch's kernel, in the way that suits the rows and the device."""
+    if valid is None:
+        return _fused(layer, kind, x, state)
+    return _packed(layer, kind, x, valid, state) if x.is_cuda else _held(layer, kind, x, valid, state)
+
+
+def _autocasts_lstm() -> bool:
+    """Whether the CPU's LSTM kernel can compute as autocast wants now: on processors without AVX-512 there is none in
+    bfloat16. Without autocast, or while a graph is traced, it can."""
+    if torch.compiler.is_compiling() or torch.compiler.is_exporting() or not torch.is_autocast_enabled("cpu"):
+        return True
+    return _has_lstm_kernel(torch.get_autocast_dtype("cpu"))
+
+
+@functools.cache
+def _has_lstm_kernel(dtype: torch.dtype) -> bool:
+    """By trying the smallest one."""
+    x, weights = torch.zeros(1, 1, 1), [torch.zeros(4, 1), torch.zeros(4, 1), torch.zeros(4), torch.zeros(4)]
+    try:
+        with torch.autocast("cpu", dtype=dtype):
+            torch.lstm(x, (x, x), weights, True, 1, 0.0, False, False, True)
+    except RuntimeError:  # "could not create a primitive descriptor"
+        return False
+    return True
 
 
 def _fused(layer: nn.RNNBase, kind: Kind, x: Tensor, state: State) -> tuple[Tensor, State]:
