@@ -3,6 +3,7 @@
     python -m bench.networks                                      seconds of an epoch
     python -m bench.networks --train lenet nin --epochs 1         and test accuracy after one epoch
     python -m bench.networks --models --train wren --time 5m      after five minutes, without the first table
+    python -m bench.networks --models resnet50 --network stem=7x7   with an option of the network
 
 Each network makes a few updates that are not counted and then some that are, until SECONDS are over; the epoch is
 extrapolated from them. Evaluation is left out. `--train` trains as a user would, into OUT/NAME; a run that is there is
@@ -59,7 +60,7 @@ def main() -> None:
     rows = []
     for name in known if arguments.models is None else arguments.models:
         try:
-            rows.append([name, *measured(name, data, arguments.seconds, arguments.precision)])
+            rows.append([name, *measured(name, data, arguments)])
         except TrainingError as error:
             rows.append([name, "", "", "", f"failed: {error}"])
         print(*rows[-1], file=sys.stderr, flush=True)
@@ -71,9 +72,10 @@ def main() -> None:
         print(table(titles, trained))
 
 
-def measured(name: str, data: Path, seconds: float, precision: str) -> list[str]:
+def measured(name: str, data: Path, arguments: argparse.Namespace) -> list[str]:
     """Parameters, batch size, updates timed and seconds of an epoch."""
-    chosen = resolved(TASK, {"model": name, "epochs": 1, "precision": precision})
+    seconds, network = arguments.seconds, {f"network.{each}": value for each, value in options_of(arguments).items()}
+    chosen = resolved(TASK, {"model": name, "epochs": 1, "precision": arguments.precision, **network})
     prepared = prepare(TASK, data, chosen)
     train = prepared.encoded["train"]
     training = Training(prepared.task, train, chosen.fit, device=torch.device("cpu"), ranks=Alone())
@@ -99,11 +101,18 @@ def budget_of(arguments: argparse.Namespace) -> list[str]:
     return ["--time", arguments.time] if arguments.time else ["--epochs", arguments.epochs]
 
 
+def options_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The options of the networks that are not their defaults."""
+    return dict(each.split("=", 1) for each in arguments.network)
+
+
 def taught(name: str, data: Path, arguments: argparse.Namespace) -> list[str]:
-    """Test accuracy, epochs and seconds of `deepen train` with a budget and a precision, and nothing else."""
+    """Test accuracy, epochs and seconds of `deepen train` by a budget, a precision and the network's options alone."""
     folder = Path(arguments.out) / name
     words = ["train", TASK, str(data), "--model", name, *budget_of(arguments), "--precision", arguments.precision]
     words += ["--threads", arguments.threads] if arguments.threads else []
+    for option, value in options_of(arguments).items():
+        words += [f"--network.{option}", value]
     if not (folder / RUN_FILE).exists() or Run(folder).header["status"] != "done":
         words += ["--out", str(folder), *(["--resume"] if folder.exists() else [])]
         if subprocess.run([sys.executable, "-m", "deepen", *words], stdout=subprocess.DEVNULL, check=False).returncode:
@@ -116,13 +125,14 @@ def taught(name: str, data: Path, arguments: argparse.Namespace) -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.networks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", nargs="?", help="the folder of Fashion-MNIST")
-    parser.add_argument("--models", nargs="*", help="networks to time; default: every image classifier")
+    parser.add_argument("--models", nargs="*", help="networks to time; default: every one")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each one is timed")
     parser.add_argument("--precision", default="fp32", help="fp32 or bf16")
     parser.add_argument("--train", nargs="+", default=[], help="networks to train, too")
     parser.add_argument("--epochs", default="1", help="of these trainings")
     parser.add_argument("--time", help="of these trainings, such as 5m, instead of epochs")
     parser.add_argument("--threads", help="of these trainings; default: all")
+    parser.add_argument("--network", nargs="+", default=[], metavar="OPTION=VALUE", help="such as stem=7x7")
     parser.add_argument("--out", default=str(ROOT / "build" / "networks"), help="where the runs stand")
     return parser.parse_args()
 

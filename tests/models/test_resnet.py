@@ -75,6 +75,28 @@ def test_declared_widths_and_strides_are_true(side, strides):
     ]
 
 
+@pytest.mark.parametrize("side", [8, 13, 28, 67])
+@pytest.mark.parametrize("stem", ["3x3", "7x7"])
+def test_either_stem_can_be_had_at_any_size(stem, side):
+    net = build("resnet18", ImageShape(1, side, side), 10, Options(stem=stem)).eval()
+    first = 1 if stem == "3x3" else 4
+    assert net.strides == (first, 2 * first, 4 * first, 8 * first)
+    maps = net.pyramid(torch.zeros(1, 1, side, side))
+    assert [m.shape[2] for m in maps] == [-(-side // stride) for stride in net.strides]
+    size = 31 if stem == "3x3" else 64
+    usual = build("resnet18", ImageShape(1, size, size), 10)
+    assert {name: value.shape for name, value in net.state_dict().items()} == {
+        name: value.shape for name, value in usual.state_dict().items()
+    }
+
+
+def test_the_larger_stem_costs_a_sixteenth():
+    with torch.device("meta"):
+        small, large = (build("resnet50", ImageShape(3, 32, 32), 10, Options(stem=stem)) for stem in ("3x3", "7x7"))
+    ratio = cost(small, (3, 32, 32)) / cost(large, (3, 32, 32))
+    assert 14 < ratio < 18
+
+
 @pytest.mark.parametrize(
     ("name", "chances"),
     [("resnet18", [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4]), ("resnet50", [0.025 * k for k in range(1, 17)])],
