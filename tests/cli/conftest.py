@@ -30,6 +30,20 @@ class FitOptions:
     batch_size: int = field(default=128, metadata={"help": "samples per update", "least": 1})
 
 
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The network's own"""
+
+    width: int = field(default=7, metadata={"help": "maps of a layer", "least": 1})
+
+
+@dataclass(frozen=True)
+class Network:
+    """Network"""
+
+    network: NetworkOptions = field(default=NetworkOptions())
+
+
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
     """Puts a verb in place: `calls = stub("train", result)`; the list holds (arguments, keywords) of its calls."""
@@ -56,6 +70,7 @@ def task(monkeypatch: pytest.MonkeyPatch) -> str:
     """A task "image-classification" with the two groups of options above and the recipe {"batch_size": 64}."""
     options = ModuleType("deepen.verbs.options")
     options.groups = lambda name, model: (TaskOptions, FitOptions)  # type: ignore[attr-defined]
+    options.network_group = lambda contract, model: Network  # type: ignore[attr-defined]
     options.task_module = lambda name: SimpleNamespace(Options=TaskOptions)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "deepen.verbs.options", options)
     network = ModuleType("deepen.models.stand_in")

@@ -79,3 +79,19 @@ def test_what_is_shown_without_memory_is_what_a_network_with_memory_is(name):
 def test_another_kind_of_picture_is_refused_before_anything_is_built(tmp_path):
     with pytest.raises(OptionError, match=r"--graph .*net\.png: expected a file name that ends in"):
         show("vgg19", graph=tmp_path / "net.png")
+
+
+def test_options_of_the_network_change_what_is_shown():
+    plain = show("resnet18", input_shape=(1, 28, 28))
+    large = show("resnet18", {"network.stem": "7x7"}, input_shape=(1, 28, 28))
+    # the stem alone differs: 64 filters of 49 instead of 9 pixels
+    assert large["parameters"] - plain["parameters"] == 64 * (49 - 9)
+    assert 12 < plain["multiply_adds"] / large["multiply_adds"] < 20
+    assert show("mlp", {"network": {"hidden": (7,)}}, outputs=3)["parameters"] == 28 * 28 * 7 + 7 + 7 * 3 + 3
+
+
+def test_options_that_the_network_has_not_are_refused(tmp_path):
+    with pytest.raises(OptionError, match=r"network\.stem: no such option"):
+        show("lenet", {"network.stem": "7x7"})
+    with pytest.raises(OptionError, match=r"network\.stem: is an option of a model, and .* is none"):
+        show(tmp_path, {"network.stem": "7x7"})

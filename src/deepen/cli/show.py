@@ -12,20 +12,22 @@ from typing import Any
 from deepen.cli.arguments import parse, take, wants_help
 from deepen.cli.output import cell, table, write, write_json
 from deepen.cli.pages import verb_page
+from deepen.cli.tasks import network_groups
 from deepen.core import names
 from deepen.core.errors import EXIT_DONE, OptionError
 from deepen.core.options import fields_of, flat
 
 SUMMARY = "show a model's size and layers, those of a run, or what an exported file holds"
-USAGE = "deepen show MODEL|RUN|FILE.onnx"
+USAGE = "deepen show MODEL|RUN|FILE.onnx [--options]"
 NOTE = (
     "`deepen show schedule` draws schedules of the learning rate, and `deepen show rates TASK DATA` looks for a good\n"
-    "rate; both know --help."
+    "rate; both know --help. `deepen show MODEL --help` adds the options of that network."
 )
 EXAMPLES = (
     "deepen show resnet18",
     "deepen show lenet --input-shape 1,8,8 --outputs 10",
     "deepen show resnet18 --graph resnet18.svg",
+    "deepen show resnet50 --input-shape 1,28,28 --network.stem 7x7",
     "deepen show runs/photos-resnet18 --json",
     "deepen show photos.onnx",
 )
@@ -50,10 +52,13 @@ def run(argv: list[str]) -> int:
     """Prints the network, or what else can be shown."""
     if argv and argv[0] in FURTHER:
         return importlib.import_module(f"deepen.cli.{FURTHER[argv[0]]}").run(argv)
+    model = next((word for word in argv if word in names.models()), None)
+    own_network = network_groups(model) if model else ()
+    groups = (Own, *own_network)
     if wants_help(argv):
-        write(verb_page(SUMMARY, USAGE, EXAMPLES, (Own,), notes=(NOTE,)))
+        write(verb_page(SUMMARY, USAGE, EXAMPLES, groups, notes=(NOTE,)))
         return EXIT_DONE
-    arguments = parse(argv, fields_of(Own))
+    arguments = parse(argv, fields_of(*groups))
     (what,) = take(arguments.words, ("MODEL|RUN|FILE.onnx",), usage=USAGE)
     if what not in names.models() and not os.path.exists(what):
         raise OptionError(f"{what!r}: neither a model nor a run folder{names.did_you_mean(what, names.models())}")
@@ -66,7 +71,9 @@ def run(argv: list[str]) -> int:
     else:
         from deepen.verbs.show import show
 
-        result = show(what, **{name: own[name] for name in ("input_shape", "outputs", "graph") if name in own})
+        given = arguments.only(fields_of(*own_network))
+        stated = {name: own[name] for name in ("input_shape", "outputs", "graph") if name in own}
+        result = show(what, given, flags=True, **stated)
     if own.get("json"):
         write_json(result)
     else:

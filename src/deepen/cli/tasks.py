@@ -42,6 +42,13 @@ def training_groups(task: str, model: str | None) -> tuple[type, ...]:
     return groups(task, model)
 
 
+def network_groups(model: str) -> tuple[type, ...]:
+    """The option dataclass of a network alone. Imports torch."""
+    from deepen.verbs.options import network_group
+
+    return (network_group(names.models()[model].contracts[0], model),)
+
+
 def recipe(task: str, model: str | None) -> Mapping[str, Any]:
     """The options that the model's own file sets instead of the defaults. Imports torch."""
     from deepen.verbs.options import task_module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from deepen.core import names
+from deepen.core import options as option_rules
 from deepen.core.errors import OptionError
 from deepen.engine.task import Sampled
 from deepen.nn.contracts import CONTRACTS, Contract
@@ -19,14 +21,16 @@ from deepen.nn.sketch import sketched
 from deepen.nn.summary import Layer, layers, num_parameters
 from deepen.report import graph as pictures
 from deepen.verbs.loaded import loaded
-from deepen.verbs.options import task_module
+from deepen.verbs.options import network_group, task_module
 
 OUTPUTS = 10
 
 
 def show(
     what: str | Path,
+    given: Mapping[str, Any] | None = None,
     *,
+    flags: bool = False,
     input_shape: tuple[int, ...] = (),
     outputs: int | None = None,
     graph: str | Path | None = None,
@@ -34,23 +38,35 @@ def show(
     """What `deepen show` prints: {"name", "summary", "input", "outputs", "parameters", "multiply_adds", "layers"}.
 
     what         a model from `deepen list`, or a run folder
+    given        options of a model where they are not its defaults, such as {"network.dropout": 0.1}
+    flags        whether sentences spell options as flags
     input_shape  (channels, height, width) for image networks; default: the paper's
     outputs      default: the paper's
     graph        a file, .svg or .html, for a picture of the network; its name is then in the result too
 
-    Raises OptionError for an unknown name, RunError for a folder that is no run.
+    Raises OptionError for an unknown name or option, RunError for a folder that is no run.
     """
     if graph is not None:
         pictures.require_picture(graph)
     if str(what) in names.models():
-        return _model(names.models()[str(what)], input_shape, outputs, graph)
+        named = names.models()[str(what)]
+        return _model(named, _options(named, given or {}, flags), input_shape, outputs, graph)
+    if given:
+        raise OptionError(f"{next(iter(option_rules.flat(given)))}: is an option of a model, and {what} is none.")
     if Path(what).is_dir():
         return _run(Path(what), graph)
     raise OptionError(f"{what}: no such model or run folder{names.did_you_mean(str(what), names.models())}")
 
 
+def _options(named: names.Named, given: Mapping[str, Any], flags: bool) -> Any:
+    """The network's own options."""
+    group: Any = network_group(named.contracts[0], named.name)
+    values = option_rules.resolve(option_rules.fields_of(group), option_rules.flat(given), flags=flags)
+    return option_rules.build(group, values).network
+
+
 def _model(
-    named: names.Named, input_shape: tuple[int, ...], outputs: int | None, graph: str | Path | None
+    named: names.Named, options: Any, input_shape: tuple[int, ...], outputs: int | None, graph: str | Path | None
 ) -> dict[str, Any]:
     module = importlib.import_module(named.module)
     paper = getattr(module, "PAPER", {}).get(named.name)
@@ -67,11 +83,11 @@ def _model(
         return {"name": named.name, "summary": named.summary, **said, **drawn}
 
     with sketched():
-        sketch = module.build(named.name, shape, num_outputs)
+        sketch = module.build(named.name, shape, num_outputs, options)
     try:
         return shown(sketch, [tensor.to("meta") for tensor in inputs])
     except RuntimeError:  # a network that goes by its numbers, such as a tree that leads rows to its leaves, needs some
-        return shown(module.build(named.name, shape, num_outputs), inputs)
+        return shown(module.build(named.name, shape, num_outputs, options), inputs)
 
 
 def _run(folder: Path, graph: str | Path | None) -> dict[str, Any]:
