@@ -108,3 +108,18 @@ def test_what_stays_in_floats_is_said_with_its_share():
         "15.0% of the weights stay in float32: places",
         "of 2.layers.0 the weights alone are whole numbers; their inputs stay in float32",
     ]
+
+
+@pytest.mark.parametrize("has_kernels", [False, True])
+def test_a_processor_that_cannot_use_whole_numbers_is_told_of(monkeypatch, has_kernels):
+    monkeypatch.setattr(quantize, "has_kernels", lambda: has_kernels)
+    network, x = nn.Sequential(nn.Linear(3, 5)), torch.randn(11, 3)
+    assert not quantize.said_here(network)
+    kinds = quantize.layers_of(network, lambda each: each(x))
+    seen = quantize.calibrated(network, kinds, [lambda each: each(x)])
+    quantize.quantize(network, quantize.specs(kinds, seen, "int8"), seen)
+    found = quantize.said_here(network)
+    assert not found if has_kernels else "no VNNI" in found[0]
+    weights = nn.Sequential(nn.Linear(3, 5))
+    quantize.quantize(weights, quantize.specs(kinds, {}, "int8-weights"), {})
+    assert not quantize.said_here(weights)  # they are floats everywhere

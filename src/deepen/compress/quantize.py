@@ -23,6 +23,7 @@ from deepen.compress.quantized_layers import (
     WholeLayer,
     WholeMembers,
     emptied,
+    has_kernels,
     kind_of,
     reference_path,
     share,
@@ -281,6 +282,17 @@ def said(network: nn.Module) -> list[str]:
     if members and any(isinstance(module, WholeLayer) and module.grid is not None for _, module in modules):
         found.append(f"of {_some(members)} the weights alone are whole numbers; their inputs stay in float32")
     return found
+
+
+def said_here(network: nn.Module) -> list[str]:
+    """A sentence where this machine cannot make use of a network's whole numbers."""
+    whole = any(isinstance(each, WholeLayer) and each.grid is not None and each.bits <= 8 for each in network.modules())
+    if not whole or has_kernels():
+        return []
+    return [
+        "this processor cuts the sums of whole products (it has no VNNI), so layers of whole numbers are computed in "
+        "floats here: the run is smaller and no faster"
+    ]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ export, weights and inputs go through quantize and dequantize operators, which e
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -117,7 +118,7 @@ class WholeLayer(Whole):
     def takes_fast_path(self, x: Tensor) -> bool:
         """Whether it is wanted, and this machine and input have it."""
         learns = torch.is_grad_enabled() and x.requires_grad  # what explains an answer asks for gradients
-        return self.is_fast and not learns and x.device.type == "cpu" and not _REFERENCE.get() and _has_kernels()
+        return self.is_fast and not learns and x.device.type == "cpu" and not _REFERENCE.get() and has_kernels()
 
 
 class WholeLinear(WholeLayer):
@@ -274,14 +275,9 @@ def share(network: nn.Module, tied: Mapping[str, str]) -> None:
             own.quantized, own.scales = held.quantized, held.scales
 
 
-def _has_kernels() -> bool:
+@functools.cache
+def has_kernels() -> bool:
     """Whether 8 bits are multiplied without overflow here (VNNI), by kernels that this PyTorch has."""
-    global _kernels
-    if _kernels is None:
-        supported: Any = getattr(torch.cpu, "_is_vnni_supported", lambda: False)
-        has = all(hasattr(torch.ops.onednn, name) for name in ("qconv_pointwise", "qlinear_pointwise"))
-        _kernels = bool(supported()) and has
-    return _kernels
-
-
-_kernels: bool | None = None
+    supported: Any = getattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    has = all(hasattr(torch.ops.onednn, name) for name in ("qconv_pointwise", "qlinear_pointwise"))
+    return bool(supported()) and has

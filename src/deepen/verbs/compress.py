@@ -121,7 +121,7 @@ def _compressed(work: Work, wish: budget.Wish | None, folder: Path, *, layers: b
         layers=tuple(measured),
         tried=tuple(tried),
         bits=tuple(work.bits),
-        notes=(*work.model.notes, *work.notes, *quantize.said(state.network)),
+        notes=(*work.model.notes, *work.notes, *quantize.said(state.network), *quantize.said_here(state.network)),
     )
     write_folder(work, state, result, command=command)
     return result
