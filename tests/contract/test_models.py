@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from deepen.core import names
+from deepen.engine.options import OptimizerOptions
+from deepen.engine.parameter_groups import groups, is_weight
 from deepen.nn.contracts import CONTRACTS
 from deepen.nn.dropout import Dropout, StochasticDepth
 from deepen.nn.extra_loss import collecting
@@ -148,6 +150,18 @@ def test_every_parameter_gets_a_gradient(name, contract):
         model.crf.loss(model(*inputs), torch.zeros_like(inputs[0]), inputs[1]).sum().backward()
     without = [key for key, p in model.named_parameters() if p.grad is None]
     assert not without
+
+
+@pytest.mark.parametrize(("name", "contract"), cases())
+def test_no_bias_decays_is_penalized_or_gets_noise(name, contract):
+    """Members side by side have biases of three dimensions."""
+    with sketched():
+        model = module_of(name).build(name, shape_of(contract), 11)
+    found = {id(p): group for group in groups(model, OptimizerOptions(weight_decay=0.1)) for p in group["params"]}
+    for key, parameter in model.named_parameters():
+        wanted = parameter.dim() > 1 and not key.endswith("bias")
+        assert is_weight(key, parameter) == wanted == found[id(parameter)]["are_weights"], key
+        assert found[id(parameter)]["weight_decay"] == (0.1 if wanted else 0.0), key
 
 
 def skipping():

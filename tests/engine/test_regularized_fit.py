@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
 from small_task import SmallTask, StopAt, points
 
 from deepen.bundle import checkpoint
+from deepen.engine.evaluate import evaluate
 from deepen.engine.fit import fit
 from deepen.engine.options import FitOptions, OptimizerOptions
 from deepen.engine.training import Training
@@ -75,6 +77,36 @@ def test_two_ranks_take_the_same_steps_as_one(case):
     with launch.group(2, "cpu", trained, case) as ranks:
         two = trained(ranks, case)
     assert (weights(one) - weights(two)).abs().max() <= 2e-6 * weights(one).abs().max()
+
+
+NORMED = FitOptions(epochs=6, batch_size=23, ema=0.9, seed=5, optimizer=OptimizerOptions(learning_rate=0.05))
+
+
+def normed(ranks, where):
+    """A training with batch norm in a folder, killed after some updates and gone on with, or never where they are 0."""
+    folder, step = where
+    torch.set_num_threads(1)
+    fitting = partial(fit, SmallTask(batch_norm=True), points(211, 0), points(53, 1), ranks=ranks)
+    if step:
+        with pytest.raises(StopAt.Killed):
+            fitting(dataclasses.replace(NORMED, checkpoint_every="1ms"), folder=folder, events=StopAt(step))
+    return fitting(NORMED, folder=folder, resume=step > 0)
+
+
+def test_two_ranks_score_and_keep_one_network_resumed_or_not(tmp_path):
+    """Their batch norms see other rows, so that each has statistics of its own, which are brought together."""
+    found = []
+    for step in (0, 31):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        with launch.group(2, "cpu", normed, (folder, step)) as ranks:
+            found.append(normed(ranks, (folder, step)))
+    never, killed = found
+    assert killed.history == never.history
+    assert all(torch.equal(a, b) for a, b in zip(killed.model.buffers(), never.model.buffers(), strict=True))
+    best = max(never.history, key=lambda record: (record["val_accuracy"], record["step"]))
+    said = evaluate(SmallTask(), never.model, VAL, device=torch.device("cpu"), ranks=Alone()).result()
+    assert said["cross_entropy"] == pytest.approx(best["val_cross_entropy"], rel=1e-5)
 
 
 def test_the_mean_of_the_last_part_is_what_is_evaluated_and_kept():

@@ -16,13 +16,16 @@ class Lars(torch.optim.Optimizer):
         u <- momentum u + lr r d
         w <- w - u
 
-    r is 1 where either norm is zero, and for parameters of one dimension (biases, norms).
+    r is 1 where either norm is zero, and for what is no weight: parameters of one dimension (biases, norms), and groups
+    that say so.
     Source: You, Gitman and Ginsburg, Large Batch Training of Convolutional Networks, 2017, algorithm 1; that biases and
     norms are left out is usual, not the paper's.
     """
 
     def __init__(self, params: Any, *, lr: float, momentum: float, trust: float) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "trust": trust, "weight_decay": 0.0})
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "trust": trust, "weight_decay": 0.0, "are_weights": True}
+        )
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -56,4 +59,5 @@ def _ratios(weights: list[Tensor], gradients: list[Tensor], group: dict[str, Any
     slopes = torch.stack(torch._foreach_norm(gradients))
     ratios = group["trust"] * lengths / (slopes + group["weight_decay"] * lengths)
     ratios = torch.where((lengths > 0) & (slopes > 0), ratios, 1.0)
-    return [ratio if p.dim() > 1 else torch.ones_like(ratio) for p, ratio in zip(weights, ratios, strict=True)]
+    scaled = [group["are_weights"] and p.dim() > 1 for p in weights]
+    return [ratio if wanted else torch.ones_like(ratio) for wanted, ratio in zip(scaled, ratios, strict=True)]

@@ -17,30 +17,37 @@ from deepen.core.errors import OptionError
 from deepen.engine.options import LOADED, FitOptions, OptimizerOptions
 
 RATE_SCALE = "rate_scale"  # the attribute of a parameter, and the key of a group
+ARE_WEIGHTS = "are_weights"
 
 
 def groups(model: nn.Module, options: OptimizerOptions) -> list[dict[str, Any]]:
     """The parameters that are trained, grouped for a torch optimizer. No group is empty.
 
-    Parameters of more than one dimension decay by `options.weight_decay`; biases and norms do not. Parameters whose
+    Weights (`is_weight`) decay by `options.weight_decay`; biases and norms do not. Parameters whose
     rate is scaled (`scale_rate`) stand in groups of their own, after the others. Frozen parameters are in none.
 
-    returns  {"params", "weight_decay", "rate_scale"}: the last multiplies the learning rate of the schedule
+    returns  {"params", "weight_decay", "rate_scale", "are_weights"}: the third multiplies the learning rate of the
+             schedule
 
     >>> [(g["weight_decay"], g["rate_scale"]) for g in groups(nn.Linear(3, 2), OptimizerOptions(weight_decay=0.1))]
     [(0.1, 1.0), (0.0, 1.0)]
     """
-    trained = [p for p in model.parameters() if p.requires_grad]
+    trained = [(is_weight(name, p), p) for name, p in model.named_parameters() if p.requires_grad]
     found = []
-    for scale in sorted({rate_scale(p) for p in trained}, key=lambda scale: (scale != 1.0, scale)):
-        at_scale = [p for p in trained if rate_scale(p) == scale]
-        for params, decay in (
-            ([p for p in at_scale if p.dim() > 1], options.weight_decay or 0.0),
-            ([p for p in at_scale if p.dim() <= 1], 0.0),
-        ):
+    for scale in sorted({rate_scale(p) for _, p in trained}, key=lambda scale: (scale != 1.0, scale)):
+        at_scale = [(weighs, p) for weighs, p in trained if rate_scale(p) == scale]
+        for are_weights in (True, False):
+            params = [p for weighs, p in at_scale if weighs == are_weights]
+            decay = (options.weight_decay or 0.0) if are_weights else 0.0
             if params:
-                found.append({"params": params, "weight_decay": decay, RATE_SCALE: scale})
+                found.append({"params": params, "weight_decay": decay, RATE_SCALE: scale, ARE_WEIGHTS: are_weights})
     return found
+
+
+def is_weight(name: str, parameter: Tensor) -> bool:
+    """Whether decay, penalties and noise concern a parameter: it has more than one dimension, and is no bias, which has
+    three where networks stand side by side."""
+    return parameter.dim() > 1 and name.rpartition(".")[2] != "bias"
 
 
 def rate_scale(parameter: nn.Parameter) -> float:
@@ -76,6 +83,18 @@ def frozen_norms(model: nn.Module) -> list[nn.Module]:
             if own and not any(p.requires_grad for p in own):
                 found.append(module)
     return found
+
+
+def running_statistics(model: nn.Module) -> list[Tensor]:
+    """Means and variances of the batch norms that follow what they see."""
+    frozen = {id(module) for module in frozen_norms(model)}
+    return [
+        statistic
+        for module in model.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and id(module) not in frozen
+        for statistic in (module.running_mean, module.running_var)
+        if statistic is not None
+    ]
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from deepen.core.errors import OptionError
+from deepen.engine.parameter_groups import is_weight
 from deepen.nn.init import Weight, weights_of
 
 NOTHING_LEARNS = "expected a linear, convolutional or recurrent layer that learns, but this network has none"
 
 
 class Penalty:
-    """The gradient of l1 * sum |w| + l2 / 2 * sum w^2 over trained parameters of more than one dimension.
+    """The gradient of l1 * sum |w| + l2 / 2 * sum w^2 over trained weights: no bias, no normalization.
 
         g <- g + l2 * w + l1 * sign(w),    sign(0) = 0
 
@@ -34,7 +35,7 @@ class Penalty:
 
     def __init__(self, model: nn.Module, *, l1: float, l2: float) -> None:
         self.l1, self.l2 = l1, l2
-        weights = (p for p in model.parameters() if p.requires_grad and p.dim() > 1)
+        weights = (p for name, p in model.named_parameters() if p.requires_grad and is_weight(name, p))
         self._weights: list[Tensor] = list(weights) if l1 or l2 else []
 
     @torch.no_grad()

@@ -20,7 +20,7 @@ from deepen.engine.average import MovingAverage, UniformAverage
 from deepen.engine.feed import Feeder, on_device
 from deepen.engine.optim_objective import BatchObjective
 from deepen.engine.options import FitOptions
-from deepen.engine.parameter_groups import Start, begin, frozen_norms
+from deepen.engine.parameter_groups import Start, begin, frozen_norms, is_weight, running_statistics
 from deepen.engine.regularize import NOTHING_LEARNS, MaxNorm, Penalty
 from deepen.engine.task import Carrying, OwnOrder, Task
 from deepen.nn import init
@@ -79,7 +79,8 @@ class Training:
         self._saved_buffers = [torch.empty_like(b) for b in self._buffers]
         self._trainable = [p for p in self.model.parameters() if p.requires_grad]
         self._frozen_norms = frozen_norms(self.model)
-        self._noised = {name: p for name, p in self.model.named_parameters() if p.requires_grad and p.dim() > 1}
+        self._statistics = running_statistics(self.model) if ranks.size > 1 else []
+        self._noised = {name: p for name, p in self.model.named_parameters() if p.requires_grad and is_weight(name, p)}
         self._penalty = Penalty(self.model, l1=options.l1, l2=options.l2)
         self._max_norm = MaxNorm(self.model, options.max_norm)
         self._scaler = _scaler(options, device)
@@ -140,7 +141,7 @@ class Training:
         noise = self.options.weight_noise
         with noisy_weights(self._noised, noise, seed=self.options.seed, step=self.step):
             loss_sum, count = self._backward(rows, following)
-        loss_sum, count, stop = self._add_ranks(loss_sum, count, wish_to_stop)
+        loss_sum, count, stop = self._add_ranks(loss_sum, count, wish_to_stop, len(self._share(rows)) / len(rows))
         self._scale_gradients(len(rows) / max(count, 1))
         if optim.needs_objective(self.optimizer):
             self._objective = self._objective_of(count)
@@ -270,15 +271,20 @@ class Training:
     def _share(self, rows: np.ndarray) -> np.ndarray:
         return rows if self.ranks.size == 1 else np.array_split(rows, self.ranks.size)[self.ranks.rank]
 
-    def _add_ranks(self, loss_sum: Tensor, count: int, wish: bool) -> tuple[Tensor, int, bool]:
+    def _add_ranks(self, loss_sum: Tensor, count: int, wish: bool, share: float) -> tuple[Tensor, int, bool]:
+        """Of gradients, loss, count and wishes the sum over ranks; of running statistics the mean, each rank's by its
+        share of the rows, so that all ranks evaluate and save one network."""
         if self.ranks.size == 1:
             return loss_sum, count, wish
+        for statistic in self._statistics:
+            statistic.mul_(share)
         for parameter in self._trainable:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         shared = torch.tensor([float(count), float(wish)], device=self.device)
         loss = loss_sum.reshape(1)
-        self.ranks.sum_([*[p.grad for p in self._trainable if p.grad is not None], loss, shared])
+        gradients = [p.grad for p in self._trainable if p.grad is not None]
+        self.ranks.sum_([*gradients, *self._statistics, loss, shared])
         return loss[0], int(shared[0]), bool(shared[1] > 0)
 
     def _scale_gradients(self, ratio: float) -> None:
