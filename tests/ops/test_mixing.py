@@ -18,6 +18,7 @@ from deepen.ops.mixing import (
     mixed_images,
     mixed_rows,
     mixup,
+    pair_weights,
     partner_rows,
 )
 
@@ -59,6 +60,29 @@ def test_shares_stay_shares_at_extreme_alphas(alpha):
     share = beta_share(np.array([0.0, 1e-6, 0.3, 0.5, 0.7, 1 - 2.0**-24], np.float32), alpha)
     assert np.isfinite(share).all() and (share >= 0).all() and (share <= 1).all()
     assert (np.diff(share) >= 0).all()
+
+
+def test_a_pair_that_is_weighed_by_both_stands_for_one_of_what_is_corrected_for():
+    """A model of biases alone learns the shares of the classes, here those that the weights correct to."""
+    old, new = torch.tensor([0.9, 0.1]), torch.tensor([0.1, 0.9])
+    labels = (torch.arange(30) >= 27).long()  # all pairs of 30 rows, of which a tenth is of the second class
+    first, second = labels.repeat_interleave(30), labels.repeat(30)
+    weight = (new / old)[labels]
+    pairs = pair_weights({"weight": weight.repeat_interleave(30)}, {"weight": weight.repeat(30)})["weight"]
+    assert float(pairs.mean()) == pytest.approx(1)
+    logits = torch.zeros(2, requires_grad=True)
+    learner = torch.optim.LBFGS([logits], max_iter=50)
+
+    def loss():
+        learner.zero_grad()
+        rows = logits.expand(900, 2)
+        value = mixed_cross_entropy_sum(rows, first, second, torch.full((900,), 0.3), weights=pairs) / 900
+        value.backward()
+        return value
+
+    learner.step(loss)
+    assert torch.allclose(logits.detach().softmax(0), new, atol=1e-3)
+    assert pair_weights({}, {}) == {}
 
 
 def test_mixup_is_the_loop():

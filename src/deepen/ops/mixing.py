@@ -27,6 +27,12 @@ def partner_rows(seed: int, epoch: int, rows: np.ndarray, num_rows: int) -> np.n
     return (rng.row_keys(seed, epoch, rows, "partner") % np.uint64(num_rows)).astype(np.int64)
 
 
+def pair_weights(own: dict[str, Tensor], others: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights [B] of mixed samples, where samples have any: the product of the two, as by them a pair that is drawn
+    from what there is stands for one that is drawn from what is corrected for."""
+    return {"weight": own["weight"] * others["weight"]} if "weight" in own else {}
+
+
 def beta_share(u: np.ndarray, alpha: float) -> np.ndarray:
     """Shares from Beta(alpha, alpha), by the inverse of its distribution function.
 

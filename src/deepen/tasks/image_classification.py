@@ -26,7 +26,7 @@ from deepen.ops.augment import AUGMENTATIONS, augment, num_draws
 from deepen.ops.auxiliary import with_auxiliary
 from deepen.ops.combine import mean_class_logits
 from deepen.ops.losses import Loss, cross_entropy_sum, spread_over
-from deepen.ops.mixing import IMAGE_DRAWS, mixed_cross_entropy_sum, mixed_images, partner_rows
+from deepen.ops.mixing import IMAGE_DRAWS, mixed_cross_entropy_sum, mixed_images, pair_weights, partner_rows
 from deepen.prepare import image, image_graph, labels, mirror
 from deepen.prepare.answers import ClassAnswer, class_answers
 from deepen.prepare.encoded import Batch, Draws, Encoded
@@ -162,7 +162,7 @@ class Task:
             others, theirs = self._pixels(encoded, partners, draws)
             u = rng.uniform(draws.seed, draws.epoch, rows, IMAGE_DRAWS, "mixing")
             pixels, share = mixed_images(pixels, others, u, mixup_alpha=options.mixup, cutmix_alpha=options.cutmix)
-            tensors |= {"label_2": theirs["label"], "share": share}
+            tensors |= {"label_2": theirs["label"], "share": share} | pair_weights(tensors, theirs)
         return Batch({"pixels": pixels, **tensors}, len(rows), rows)
 
     def _pixels(

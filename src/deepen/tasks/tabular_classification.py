@@ -30,7 +30,7 @@ from deepen.nn.shapes import TableShape
 from deepen.ops.combine import mean_class_logits
 from deepen.ops.losses import Loss, cross_entropy_sum, spread_over
 from deepen.ops.members import flat_members
-from deepen.ops.mixing import mixed_cross_entropy_sum, mixed_rows, partner_rows
+from deepen.ops.mixing import mixed_cross_entropy_sum, mixed_rows, pair_weights, partner_rows
 from deepen.prepare import labels, table_graph, tabular
 from deepen.prepare.answers import ClassAnswer, class_answers
 from deepen.prepare.encoded import Batch, Draws, Encoded
@@ -122,7 +122,7 @@ class Task:
             others = encoded.take(partner_rows(draws.seed, draws.epoch, rows, len(encoded)))
             u = rng.uniform(draws.seed, draws.epoch, rows, 1 + tensors["categories"].shape[1], "mixing")
             mixed, share = mixed_rows(tensors, others, u, alpha=self.options.mixup)
-            tensors |= mixed | {"label_2": others["label"], "share": share}
+            tensors |= mixed | {"label_2": others["label"], "share": share} | pair_weights(tensors, others)
         return Batch(tensors, len(rows), rows)
 
     def build(self) -> nn.Module:

@@ -32,7 +32,7 @@ from deepen.nn.shapes import TableShape
 from deepen.ops.combine import mean_values
 from deepen.ops.losses import Loss, huber_sum, squared_error_sum
 from deepen.ops.members import flat_members
-from deepen.ops.mixing import mixed_rows, mixup, partner_rows
+from deepen.ops.mixing import mixed_rows, mixup, pair_weights, partner_rows
 from deepen.prepare import table_graph, tabular
 from deepen.prepare.answers import NumberAnswer
 from deepen.prepare.encoded import Batch, Draws, Encoded
@@ -144,7 +144,8 @@ class Task:
             others = encoded.take(partner_rows(draws.seed, draws.epoch, rows, len(encoded)))
             u = rng.uniform(draws.seed, draws.epoch, rows, 1 + tensors["categories"].shape[1], "mixing")
             mixed, share = mixed_rows(tensors, others, u, alpha=self.options.mixup)
-            tensors |= mixed | {"learned": mixup(tensors["learned"], others["learned"], share)}
+            learned = mixup(tensors["learned"], others["learned"], share)
+            tensors |= mixed | {"learned": learned} | pair_weights(tensors, others)
         return Batch(tensors, len(rows), rows)
 
     def build(self) -> nn.Module:
