@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 
 from deepen.engine import budget
@@ -11,8 +14,20 @@ from deepen.engine.options import FitOptions
 def test_steps_from_every_unit():
     assert budget.of(FitOptions(epochs=3, batch_size=10), 101).total_steps == 33
     assert budget.of(FitOptions(steps=17), 101).total_steps == 17
-    assert budget.of(FitOptions(samples=1001, batch_size=10), 101).total_steps == 101
     assert budget.of(FitOptions(time="2m"), 101).total_seconds == 120
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "num_rows"),
+    [(1001, 10, 101), (1290, 128, 129), (10_000, 200, 324), (7, 10, 101), (5, 64, 3)],
+)
+def test_a_budget_of_samples_sees_that_many(samples, batch_size, num_rows):
+    """Counted over epochs of near-equal batches, as training cuts them; a step more or less than is needed at most."""
+    epoch = [len(part) for part in np.array_split(np.arange(num_rows), budget.steps_per_epoch(num_rows, batch_size))]
+    steps = budget.of(FitOptions(samples=samples, batch_size=batch_size), num_rows).total_steps
+    assert steps is not None
+    seen = np.cumsum(epoch * math.ceil(steps / len(epoch)))
+    assert abs(seen[steps - 1] - samples) <= max(epoch)
 
 
 @pytest.mark.parametrize("pace_change", [0.3, 1.0, 3.0])

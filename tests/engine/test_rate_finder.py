@@ -70,6 +70,20 @@ def test_it_ends_where_the_loss_explodes_and_suggests_a_rate_that_trains():
     assert all(math.isfinite(loss) for loss in found.losses)
 
 
+def test_a_loss_that_falls_below_zero_is_no_explosion():
+    """Logarithms of densities do; the same training with all losses less by a number goes the same way."""
+
+    class Lower(SmallTask):
+        def loss(self, model, batch):
+            found = super().loss(model, batch)
+            return dataclasses.replace(found, sum=found.sum - 2.0 * batch.count)
+
+    plain, lower = (find_rate(kind(dropout=0.0), TRAIN, OPTIONS, least=1e-4, most=1e4) for kind in (SmallTask, Lower))
+    assert min(lower.smoothed) < -1
+    assert lower.diverged and lower.rates[-1] > lower.lowest == pytest.approx(plain.lowest, rel=0.5)
+    assert lower.suggested == pytest.approx(plain.suggested, rel=0.5)
+
+
 def test_it_is_repeatable_and_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first, again = (find_rate(SmallTask(), TRAIN, OPTIONS, steps=31) for _ in range(2))

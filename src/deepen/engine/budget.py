@@ -93,7 +93,9 @@ def of(options: FitOptions, num_rows: int) -> Budget:
     if options.steps is not None:
         return Budget(options.steps, None)
     if options.samples is not None:
-        return Budget(max(1, math.ceil(options.samples / min(options.batch_size, num_rows))), None)
+        # batches are near-equal, so an epoch's steps, and not its batch size, say how many samples a step takes
+        per_epoch = steps_per_epoch(num_rows, options.batch_size)
+        return Budget(max(1, math.ceil(options.samples * per_epoch / num_rows)), None)
     assert options.epochs is not None
     return Budget(options.epochs * steps_per_epoch(num_rows, options.batch_size), None)
 

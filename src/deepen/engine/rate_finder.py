@@ -24,6 +24,7 @@ from deepen.prepare.encoded import Encoded
 
 SMOOTHING = 0.9  # of the loss, so that about ten batches count
 DIVERGED = 4.0  # times the best smoothed loss: there is nothing to learn beyond
+FALL_SHARE = 0.1  # of the fall so far, which stands for a best loss near zero
 SKIPPED = 10  # first steps whose losses hardly see the rate, and whose slope is noise
 
 
@@ -65,8 +66,9 @@ def find_rate(
 
         rate[i] = least (most / least)^(i / (steps - 1))
 
-    The schedule, the peak rate and the budget of `options` are not read. The test ends early where the smoothed loss is
-    four times its best, or not finite.
+    The schedule, the peak rate and the budget of `options` are not read. The test ends early where the loss is not
+    finite, or where the smoothed one has risen above its best by three times that; near zero, through which logarithms
+    of densities go, by three tenths of its fall so far.
 
     Raises OptionError for newton, which finds its own length, and TrainingError where not even the first steps are
     finite.
@@ -88,7 +90,7 @@ def find_rate(
             events.step(len(rates), len(rates) / steps, None)
             now = smoothed(losses)[-1]
             best = min(best, now)
-            if len(rates) > SKIPPED and now > DIVERGED * best:
+            if len(rates) > SKIPPED and now - best > (DIVERGED - 1) * max(abs(best), FALL_SHARE * (losses[0] - best)):
                 diverged = True
                 break
     finally:

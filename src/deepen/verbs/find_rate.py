@@ -93,10 +93,12 @@ def find_rate(
 
 
 def figure(found: FoundRate) -> Curves:
-    """The losses over the logarithm of the rate; what lies above twice the first losses is cut off."""
+    """The losses over the logarithm of the rate; what rises above the first losses by more than they, or by more than
+    the fall, is cut off."""
     test = found.test
     logs = [math.log10(rate) for rate in test.rates]
-    ceiling = 2 * max(test.smoothed[: rate_finder.SKIPPED])
+    first = max(test.smoothed[: rate_finder.SKIPPED])
+    ceiling = first + max(abs(first), first - min(test.smoothed))
     lines = {"each batch": test.losses, "smoothed": test.smoothed}
     return Curves(
         "Learning-rate range test",
