@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,16 @@ def test_of_a_run_whose_vectors_are_refused_nothing_is_left(tmp_path, vectors, m
     assert sorted(os.listdir(tmp_path)) == ["mine", "runs", "vectors.txt"]
     assert os.listdir(tmp_path / "runs") == os.listdir(tmp_path / "mine") == []
     assert train("word-vectors", "tiny", WIDTH, out="mine").folder == Path("mine")
+
+
+def test_folds_that_are_gone_on_with_are_trained_alike(tmp_path) -> None:
+    small = {"model": "mlp", "batch_size": 61, "threads": 1}
+    out = tmp_path / "folds"
+    cross_validate("tabular-classification", "tiny", {**small, "epochs": 1, "optimizer.lr": 0.01}, folds=2, out=out)
+    shutil.rmtree(out / "fold-2")
+    with pytest.raises(OptionError, match=r"fold-1, but these differ: epochs \(1 before, 3 now\)"):
+        cross_validate("tabular-classification", "tiny", {**small, "epochs": 3}, folds=2, out=out, resume=True)
+    assert not (out / "fold-2").exists()
+    found = cross_validate("tabular-classification", "tiny", {**small, "epochs": 1}, folds=2, out=out, resume=True)
+    first, second = (found.runs[number].header["options"] for number in (1, 2))
+    assert first == second and first["epochs"] == 1 and first["optimizer.learning_rate"] == 0.01

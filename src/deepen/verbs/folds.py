@@ -25,8 +25,9 @@ from deepen.engine.task import Task
 from deepen.metrics.rows import ROWS
 from deepen.parallel.ranks import Alone
 from deepen.verbs.loaded import loaded
-from deepen.verbs.options import BUDGETS, resolved
+from deepen.verbs.options import BUDGETS, Resolved, resolved
 from deepen.verbs.prepared import base_options, read
+from deepen.verbs.resumed import require_same_options
 from deepen.verbs.run import Run
 from deepen.verbs.train import train
 
@@ -73,7 +74,8 @@ def cross_validate(
 ) -> FoldsResult:
     """The figures of `folds` trainings; the rest is as in `train`, a budget of time counts for each of them.
 
-    resume  folds that are done in `out` are taken as they are, one that was stopped goes on
+    resume  folds that are done in `out` are taken as they are, one that was stopped goes on, and those that were not
+            begun are trained with the options of the first that was; OptionError if one is stated that differs
 
     A training that cannot go on does not stop the others. Raises what `train` raises; OptionError too where the data
     name a part for validation or testing of their own; TrainingError only if no fold came to its end.
@@ -86,6 +88,7 @@ def cross_validate(
     parts = splitting.folds(_only_table(dataset, folds), folds, seed=chosen.fit.seed, schema=schema)
     was_there = bool(out) and Path(str(out)).exists()
     folder = Path(out) if out else save.free_name(Path("runs"), f"{dataset.name}-{chosen.task.model}-folds")
+    begun = _begun(folder, chosen) if resume else None
     runs, failed = {}, {}
     for number, (rest, tested) in enumerate(parts, start=1):
         part = dataset.with_tables({"train": rest, "test": tested})
@@ -97,7 +100,7 @@ def cross_validate(
                 _with_base(given or {}, base),
                 out=folder / f"fold-{number}",
                 resume=resume,
-                config=config,
+                config=begun or config,
                 skip_bad=skip_bad,
                 events=events,
                 tensorboard=tensorboard,
@@ -134,6 +137,16 @@ def _with_base(given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, A
     said = option_rules.flat(given)
     own_budget = any(name in said for name in BUDGETS)
     return {name: value for name, value in base.items() if not (own_budget and name in BUDGETS)} | said
+
+
+def _begun(folder: Path, chosen: Resolved) -> Path | None:
+    """The first fold that was begun, if any was. Raises OptionError for an option that differs from its own."""
+    there = sorted(folder.glob(f"fold-*/{header.RUN_FILE}"), key=lambda file: (len(file.parent.name), file.parent.name))
+    if not there:
+        return None
+    first = there[0].parent
+    require_same_options(first, header.read_header(first), chosen)
+    return first
 
 
 def _done(folder: Path, part: Dataset, resume: bool) -> Run | None:

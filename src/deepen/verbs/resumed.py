@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,15 @@ def resumed(task: str, chosen: Resolved, folder: Path | None) -> tuple[Path | No
         raise RunError(f"{folder}: is a run of {said['task']}, not of {task}; name the task it was trained for.")
     if said["status"] == "done":
         raise RunError(f"{folder}: this run is done; nothing is left to resume. Train anew with another --out.")
-    before = dict(said["options"])
+    require_same_options(folder, said, chosen)
+    allowed = {name: chosen.flat[name] for name in MAY_CHANGE & chosen.stated}
+    return folder, rebuilt(task, {**said["options"], **allowed})
+
+
+def require_same_options(folder: Path, said: Mapping[str, Any], chosen: Resolved) -> None:
+    """Raises OptionError if an option is stated that differs from those of the run in the folder, whose header says
+    `said`."""
+    before = said["options"]
     differing = [
         f"{name} ({before[name]} before, {chosen.flat[name]} now)"
         for name in sorted(chosen.stated - MAY_CHANGE)
@@ -49,8 +58,6 @@ def resumed(task: str, chosen: Resolved, folder: Path | None) -> tuple[Path | No
             f"--resume: expected the options of {folder}, but these differ: {', '.join(differing)}; leave them out, "
             f"or train anew with another --out. {', '.join(sorted(MAY_CHANGE))} may change."
         )
-    allowed = {name: chosen.flat[name] for name in MAY_CHANGE & chosen.stated}
-    return folder, rebuilt(task, {**before, **allowed})
 
 
 def require_same_data(folder: Path, fingerprint: str) -> None:
