@@ -3,7 +3,7 @@
 A field is a bool, int, float, str, Literal, tuple[..., ...] of those, any of them `| None`, or a nested frozen
 dataclass, whose fields then have dotted names. Its metadata may hold
     help     one line (or a string under the field)      alias   another name in its group, such as "lr"
-    internal true: set by our own code alone, no option
+    internal true: set by our own code alone, no option     needs   the option of the same dataclass that must be on
     choices  the only values                             least, most, above, below   limits of a number
 
     optimizer.learning_rate     in Python and in config files, where {"optimizer": {"learning_rate": 0.1}} is the same
@@ -41,6 +41,7 @@ class OptionField:
     group    the dataclass that was asked for (the outermost)
     default  its value when nothing is given, or dataclasses.MISSING
     aliases  other dotted names
+    needs    the option without which nothing reads this one
     """
 
     name: str
@@ -49,6 +50,7 @@ class OptionField:
     help: str
     group: type
     aliases: tuple[str, ...] = ()
+    needs: str = ""
 
     @property
     def flag(self) -> str:
@@ -214,7 +216,8 @@ def _fields(group: type, outermost: type, prefix: str, parent: Any) -> Iterable[
         aliases = tuple(prefix + name for name in ((alias,) if isinstance(alias, str) else alias))
         kind = _kind(hint, field.metadata, f"{group.__name__}.{field.name}")
         text = field.metadata.get("help") or _docstrings(group).get(field.name, "")
-        yield OptionField(prefix + field.name, kind, default, text, outermost, aliases)
+        needs = prefix + field.metadata["needs"] if "needs" in field.metadata else ""
+        yield OptionField(prefix + field.name, kind, default, text, outermost, aliases, needs)
 
 
 def _build(group: type[T], values: Mapping[str, Any], prefix: str, parent: Any) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
 
 X86 = ("x86_64", "amd64", "i386", "i686")
@@ -12,6 +13,11 @@ WHOLE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8"}  # as Linux names them
 def name() -> str:
     """As the processor calls itself."""
     return _told("model name") or platform.processor() or "unknown"
+
+
+def available_cores() -> int:
+    """Cores that this process may use, where the system says so, else all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

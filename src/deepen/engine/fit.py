@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -337,11 +336,6 @@ def multiplies_bfloat16() -> bool:
     """Whether this processor's kernels multiply in bfloat16, which they do with AVX-512 and on newer Arm ones."""
     asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return bool(asked()) if asked else True
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _epochs(training: Training) -> float:

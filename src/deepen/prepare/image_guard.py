@@ -33,6 +33,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from deepen.core import processor
 from deepen.core.errors import DataError
 from deepen.prepare.image_decode import Decoded, Header, Wanted
 from deepen.prepare.image_faults import Unusable
@@ -245,7 +246,7 @@ def guarded() -> Iterator[None]:
     if _current:
         yield
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = processor.available_cores()
     workers = Workers(min(MOST_WORKERS, cores + 1))  # one decodes while another's pixels are resized
     _current.append(workers)
     try:

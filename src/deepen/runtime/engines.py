@@ -121,7 +121,7 @@ def example(engine: Engine, rows: int, *, length: int = LENGTH) -> list[np.ndarr
 def threads_here() -> int:
     """How many threads an engine takes if none is said: OMP_NUM_THREADS, else the processors this process may use."""
     said = os.environ.get("OMP_NUM_THREADS", "")
-    return int(said) if said.isdigit() and int(said) > 0 else len(os.sched_getaffinity(0))
+    return int(said) if said.isdigit() and int(said) > 0 else processor.available_cores()
 
 
 class OnnxRuntime:

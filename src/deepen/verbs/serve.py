@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepen.bundle.header import PREPARE_FILE, RUN_FILE, WEIGHTS_FILE
 from deepen.core import options as option_rules
+from deepen.core import processor
 from deepen.core.errors import OptionError
 from deepen.serve.limits import ServeOptions
 
@@ -105,7 +106,7 @@ def models(folders: Sequence[Path], options: ServeOptions) -> list[Model]:
     from deepen.serve.keeper import Model
     from deepen.serve.process import Command
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = processor.available_cores()
     threads = options.threads or max(1, (cores - 1) // len(folders))
     found: list[Model] = []
     for folder in folders:

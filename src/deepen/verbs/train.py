@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from deepen.bundle import header, records, save
+from deepen.core import processor
 from deepen.core.errors import DataError, DeepenError, OptionError, RunError
 from deepen.core.faults import grouped, refuse
 from deepen.core.files import write_json
@@ -19,7 +20,7 @@ from deepen.core.lock import FolderLock
 from deepen.core.units import seconds
 from deepen.data.dataset import Dataset
 from deepen.engine.events import Events, Silent
-from deepen.engine.fit import available_cores, choose_device
+from deepen.engine.fit import choose_device
 from deepen.engine.signals import Interrupted
 from deepen.parallel import launch
 from deepen.parallel.ranks import Ranks
@@ -234,7 +235,7 @@ def _set_threads(chosen: Resolved) -> None:
     if chosen.fit.threads is not None:
         torch.set_num_threads(chosen.fit.threads)
     elif chosen.fit.devices > 1 or launch.under_torchrun():
-        torch.set_num_threads(max(1, available_cores() // max(1, chosen.fit.devices)))
+        torch.set_num_threads(max(1, processor.available_cores() // max(1, chosen.fit.devices)))
 
 
 def _last_step(folder: Path) -> int:
