@@ -31,7 +31,7 @@ def test_the_class_to_explain():
     assert class_index("dog", labels) == 1
     with pytest.raises(OptionError, match=r"--of-class dgo: no such class; did you mean dog\?"):
         class_index("dgo", labels)
-    with pytest.raises(OptionError, match="--of-class dog: this run answers a number"):
+    with pytest.raises(OptionError, match="--of-class dog: this run answers none of named classes"):
         class_index("dog", ())
 
 

@@ -94,5 +94,5 @@ def test_layers_are_shown_as_those_of_any_network():
     assert list(layers.by_row[4]) == ["0", "2", "4"]
     with pytest.raises(Unfit, match="no layer of this network sees the picture's own pixels"):
         explainer().methods["filters"].call(request(model=nn.Identity()))
-    with pytest.raises(OptionError, match="--of-class cat: this run answers a number"):
+    with pytest.raises(OptionError, match="--of-class cat: this run answers none of named classes"):
         explainer().samples(request(of_class="cat"))

@@ -202,7 +202,7 @@ def test_what_does_not_fit_is_said_in_one_sentence():
     with pytest.raises(OptionError, match=r"--curves towm: no column of that name .*; did you mean town\?"):
         explainer.methods["partial-dependence"].call(request)
     explainer, request, _ = made(of_class="yes")
-    with pytest.raises(OptionError, match="--of-class yes: this run answers a number"):
+    with pytest.raises(OptionError, match="--of-class yes: this run answers none of named classes"):
         explainer.methods["shapley"].call(request)
     encoded = request.encoded
     one = Encoded({name: tensor[:1] for name, tensor in encoded.tensors.items()}, encoded.table.slice(0, 1))

@@ -116,6 +116,8 @@ def test_rows_that_are_not_complete_get_more_steps(images):
     assert coarse.gap[0].abs() > 0.5 and coarse.gap[1].abs() < 1e-12
     fine = integrated_gradients(function, inputs, targets, inputs * 0, steps=16, tolerance=0.05)
     assert fine.gap[0].abs() <= 0.5 and fine.steps[0] > 16 and fine.steps[1] == 16
+    little = integrated_gradients(lambda x: function(x) / 100, inputs, targets, inputs * 0, steps=16, tolerance=0.05)
+    assert little.steps[0] == fine.steps[0]  # a share of a small change is small
     capped = integrated_gradients(function, inputs, targets, inputs * 0, steps=16, tolerance=1e-9, most_steps=32)
     assert capped.steps.tolist() == [32, 16]
 

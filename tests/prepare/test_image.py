@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from deepen.core.errors import DataError
+from deepen.core.errors import DataError, OptionError
 from deepen.core.faults import Fault
 from deepen.data.dataset import content_key
 from deepen.prepare import cache, image, image_decode, image_encode
@@ -84,9 +84,9 @@ def test_grey_only_if_all_are_grey() -> None:
 def test_given_numbers_are_not_learned() -> None:
     state = image.learn(table([saved(noise(0))] * 2), faults=[], mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
     assert (state["mean"], state["std"]) == ([0.1, 0.2, 0.3], [1.0, 1.0, 1.0])
-    with pytest.raises(DataError, match="--mean: 1 numbers were given for images of 3 channels"):
+    with pytest.raises(OptionError, match="--mean: 1 numbers were given for images of 3 channels"):
         image.learn(table([saved(noise(0))]), faults=[], mean=(0.1,))
-    with pytest.raises(DataError, match=r"--std: \[1.0, 0.0, 1.0\] has a number that is not above 0"):
+    with pytest.raises(OptionError, match="--deviation 1,0,1: pixels are divided by it, so expected numbers above 0"):
         image.learn(table([saved(noise(0))]), faults=[], mean=(0.1,) * 3, std=(1.0, 0.0, 1.0))
 
 

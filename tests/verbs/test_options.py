@@ -49,6 +49,13 @@ def test_full_batch_methods_keep_their_rate_unless_a_schedule_is_named():
         ({"optimizer.trust": 0.1}, "optimizer.trust: adamw does not read it, only lars; leave it out."),
         ({"optimizer.kind": "sgd", "optimizer.beta1": 0.8}, "sgd does not read it, only adam, adamw, yogi"),
         ({"schedule.milestones": "0.1,0.2"}, "schedule.milestones: cosine does not read it, only multi-step;"),
+        ({"schedule.stretch": 2.0}, "schedule.stretch: nothing reads it without schedule.restarts; state that too"),
+        (
+            {"optimizer.kind": "sgd", "optimizer.momentum": 0.0, "optimizer.nesterov": True},
+            "without optimizer.momentum",
+        ),
+        ({"model": "mlp", "network.gate": "top2"}, "network.gate: nothing reads it without network.experts"),
+        ({"model": "googlenet", "network.auxiliary_dropout": 0.5}, "nothing reads it without network.auxiliary;"),
         ({"schedule.kind": "constant", "schedule.final": 0.1}, "schedule.final: constant does not read it"),
         ({"schedule.warm_up_factor": 0.2}, "schedule.warm_up_factor: only a warm-up of --schedule.warm-up-shape"),
     ],

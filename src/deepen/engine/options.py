@@ -42,7 +42,8 @@ class OptimizerOptions:
         metadata={"help": "momentum; default: 0.9 for sgd and lars, 0 for rmsprop", "least": 0.0, "most": 1.0},
     )
     nesterov: bool | None = field(
-        default=None, metadata={"help": "Nesterov's momentum for sgd; default: on where there is momentum"}
+        default=None,
+        metadata={"help": "Nesterov's momentum for sgd; default: on where there is momentum", "needs": "momentum"},
     )
     weight_decay: float | None = field(
         default=None,
@@ -170,7 +171,12 @@ class ScheduleOptions:
     power: float = field(default=2.0, metadata={"help": "of the descent (polynomial)", "above": 0.0})
     restarts: int = field(default=0, metadata={"help": "how often the descent begins anew (cosine)", "least": 0})
     stretch: float = field(
-        default=1.0, metadata={"help": "length of a descent over that of the one before (cosine)", "above": 0.0}
+        default=1.0,
+        metadata={
+            "help": "length of a descent over that of the one before (cosine)",
+            "above": 0.0,
+            "needs": "restarts",
+        },
     )
     cycles: int = field(default=4, metadata={"help": "triangles (cyclic)", "least": 1})
     shrink: float = field(
@@ -276,7 +282,7 @@ class FitOptions:
         default=None, metadata={"help": "chains that go on from update to update (rbm); default: off"}
     )
     clip_norm: float | None = field(
-        default=None, metadata={"help": "the largest norm of the whole gradient", "least": 0.0}
+        default=None, metadata={"help": "the largest norm of the whole gradient", "above": 0.0}
     )
     l1: float = field(
         default=0.0, metadata={"help": "L1 penalty: this times the sum of |w| over weights", "least": 0.0}
@@ -336,8 +342,8 @@ class FitOptions:
     patience: int = field(
         default=0,
         metadata={
-            "help": "stop after this many evaluations without a better one, without a validation split without a lower "
-            "training loss; 0: never",
+            "help": "stop after this many evaluations in a row that are worse than the best, without a validation "
+            "split by the training loss; 0: never",
             "least": 0,
         },
     )

@@ -203,7 +203,7 @@ def class_index(of_class: str, labels: tuple[str, ...]) -> int | None:
     if not of_class:
         return None
     if not labels:
-        raise OptionError(f"--of-class {of_class}: this run answers a number, not a class; leave it out.")
+        raise OptionError(f"--of-class {of_class}: this run answers none of named classes; leave it out.")
     if of_class not in labels:
         raise OptionError(f"--of-class {of_class}: no such class{did_you_mean(of_class, labels)}")
     return labels.index(of_class)

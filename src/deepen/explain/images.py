@@ -127,7 +127,7 @@ class ImageExplainer:
             )
             values = path.values[0].sum(0).cpu()  # [H, W]
             change, gap = float(path.change), float(path.gap)
-            complete = abs(gap) <= TOLERANCE * max(1.0, abs(change))
+            complete = abs(gap) <= float(attribution.allowed_gap(path.change, TOLERANCE))
             told = {"change": change, "sum": change - gap, "gap": gap, "complete": complete, "steps": int(path.steps)}
             said = f"sums up to {told['sum']:+.3f} of {change:+.3f}"
             self._add(found, row, picture, values, f"integrated gradients of {self._name(target)}", [said], signed=True)

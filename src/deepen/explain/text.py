@@ -168,7 +168,7 @@ class TextExplainer:
                     most_steps=most,
                 )
                 change, gap = float(path.change), float(path.gap)
-                complete = abs(gap) <= TOLERANCE * max(1.0, abs(change))
+                complete = abs(gap) <= float(attribution.allowed_gap(path.change, TOLERANCE))
                 paths.append(complete)
                 shares.append(path.values[0].cpu())
                 told.append(

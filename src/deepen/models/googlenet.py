@@ -97,6 +97,7 @@ class Options:
             "help": "fraction of the hidden layer of the auxiliary classifiers that is dropped in training",
             "least": 0.0,
             "below": 1.0,
+            "needs": "auxiliary",
         },
     )
 

@@ -31,9 +31,9 @@ Gate = Literal["soft", "top1", "top2"]
 Balancing = Literal["switch", "importance"]
 TOP: dict[str, int | None] = {"soft": None, "top1": 1, "top2": 2}
 # what networks with experts say of their options
-GATE = {"help": "which experts answer: soft: all by their weights, top1, top2: the best ones"}
-BALANCE = {"help": "weight of the loss that keeps all experts in use", "least": 0.0}
-BALANCING = {"help": "which loss that is; a soft gate has that of importance"}
+GATE = {"help": "which experts answer: soft: all by their weights, top1, top2: the best ones", "needs": "experts"}
+BALANCE = {"help": "weight of the loss that keeps all experts in use", "least": 0.0, "needs": "experts"}
+BALANCING = {"help": "which loss that is; a soft gate has that of importance", "needs": "experts"}
 
 
 class Experts(nn.Module):

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LEAST_CHANGE = 0.02  # of a logit: what nobody would explain in parts
 Function = Callable[[Tensor], Tensor]
 
 
@@ -92,7 +93,7 @@ def integrated_gradients(
         a[b] = (x[b] - x'[b]) * integral over t in [0, 1] of  d function(x' + t (x - x'))[b, targets[b]] / d x
 
     The integral is a mean over the middles of `steps` equal pieces. With a tolerance, rows whose gap is larger than
-    that share of |change| (of 1 where the change is smaller) are done again with twice the steps, up to `most_steps`.
+    that share of |change| (`allowed_gap`) are done again with twice the steps, up to `most_steps`.
 
     inputs      [B, ...] float
     baseline    [B, ...], or what broadcasts to it
@@ -115,8 +116,14 @@ def integrated_gradients(
         steps *= 2
         if tolerance is None or steps > most_steps:
             break
-        rows = rows[gap[rows].abs() > tolerance * change[rows].abs().clamp_min(1.0)]
+        rows = rows[gap[rows].abs() > allowed_gap(change[rows], tolerance)]
     return PathAttribution(values, change, gap, used)
+
+
+def allowed_gap(change: Tensor, tolerance: float) -> Tensor:
+    """How far a sum of attributions may be from the change that it explains: that share of it, or of LEAST_CHANGE where
+    the change is smaller."""
+    return tolerance * change.abs().clamp_min(LEAST_CHANGE)
 
 
 def grad_cam(maps: Tensor, map_gradients: Tensor) -> Tensor:

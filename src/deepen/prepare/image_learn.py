@@ -169,14 +169,15 @@ def _warn_constant(std: np.ndarray, num_different: int, num_images: int, faults:
 
 
 def _checked(state: dict[str, Any]) -> dict[str, Any]:
-    for name in ("mean", "std"):
+    for name, flag in (("mean", "mean"), ("std", "deviation")):
         if len(state[name]) != state["channels"]:
-            raise DataError(
-                f"--{name}: {len(state[name])} numbers were given for images of {state['channels']} channels; "
+            raise OptionError(
+                f"--{flag}: {len(state[name])} numbers were given for images of {state['channels']} channels; "
                 "give one each."
             )
     if any(value <= 0 for value in state["std"]):
-        raise DataError(f"--std: {state['std']} has a number that is not above 0.")
+        given = ",".join(f"{value:g}" for value in state["std"])
+        raise OptionError(f"--deviation {given}: pixels are divided by it, so expected numbers above 0.")
     return state
 
 

@@ -174,13 +174,22 @@ def _last(layers: Sequence[Mapping[str, Any]], name: str, otherwise: Any) -> Any
 def require_read(
     values: Mapping[str, Any], stated: Mapping[str, Any], fields: Mapping[str, options.OptionField], *, flags: bool
 ) -> None:
-    """Raises OptionError for a stated number of the optimizer or schedule that the chosen kind does not read.
+    """Raises OptionError for a stated number of the optimizer or schedule that the chosen kind does not read, and for
+    an option of a part that is not there, such as of experts where there are none.
 
     A value that is the default says nothing, so a run's own options can be taken over whole.
     """
     groups = {"optimizer": optim_kinds.readers, "schedule": schedule.readers}
     kinds = {"optimizer": OptimizerOptions().kind, "schedule": ScheduleOptions().kind}
     for name, value in stated.items():
+        needs = fields[name].needs
+        if (
+            needs
+            and value not in (None, fields[name].default)
+            and values.get(needs, fields[needs].default) in (0, False)
+        ):
+            place, other = (fields[each].flag if flags else each for each in (name, needs))
+            raise OptionError(f"{place}: nothing reads it without {other}; state that too, or leave this out.")
         group, _, option = name.partition(".")
         if group not in groups or option == "kind" or name not in values or value in (None, fields[name].default):
             continue
