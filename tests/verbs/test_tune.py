@@ -341,6 +341,22 @@ def test_a_training_that_diverges_is_a_bad_trial_not_the_end(tmp_path: Path) -> 
     assert "finite" in states[1e30].why or "stopped" in states[1e30].why
 
 
+def test_a_combination_that_is_refused_is_a_bad_trial_not_the_end(tmp_path: Path) -> None:
+    """adamw reads no momentum, so half of the space is no training at all."""
+    given = {**QUICK, "optimizer.lr": 1e-4}
+    search = ["optimizer.kind=adamw,sgd", "optimizer.momentum=0.3..0.7"]
+    result = tune(TASK, "tiny", given, search=search, trials=7, pruner="none", out=tmp_path / "s")
+    assert len(result.trials) == 7 and result.default.state == "done"
+    refused = [each for each in result.trials[1:] if each.drawn["optimizer.kind"] == "adamw"]
+    assert {each.state for each in result.trials if each not in refused} == {"done"}
+    assert 0 < len(refused) < 6
+    for each in refused:
+        assert each.state == "pruned" and "momentum: adamw does not read it" in each.why
+        assert each.options["optimizer.kind"] == "adamw" and 0.3 <= each.options["optimizer.momentum"] <= 0.7
+    again = tune(TASK, "tiny", given, search=search, trials=7, pruner="none", out=tmp_path / "s", resume=True)
+    assert again.trials == result.trials
+
+
 def test_faults_of_the_user(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="--val: trials are judged on validation"):
         tune(TASK, "tiny", {**QUICK, "val": 0.0}, out=tmp_path / "a")

@@ -99,9 +99,8 @@ class Worker:
             raise Surplus
         trial.set_user_attr("place", place)
         watch = Stopwatch()
-        chosen = self._chosen(trial, place)
         try:
-            return self._tried(trial, place, chosen)
+            return self._tried(trial, place, self._chosen(trial, place))
         except Interrupted as stopped:
             trial.set_user_attr("interrupted", True)
             self._stopped = stopped
@@ -167,7 +166,7 @@ class Worker:
         raise optuna.TrialPruned from error
 
     def _chosen(self, trial: Any, place: int) -> Resolved:
-        """The options of a trial, written down with it."""
+        """The options of a trial, written down with it; those of a combination that is refused too, as drawn."""
         model = self.space.models[0]
         if self.space.model is not None:
             model = str(drawn(trial, self.space.model))
@@ -181,9 +180,10 @@ class Worker:
             given["model"] = model
         if not any(name in found for name in BUDGETS):
             given |= self._budgets[model]
+        named = {"model": start.task.model} if self.space.model is not None else {}
+        trial.set_user_attr("options", {**named, **found})
         chosen = resolved(self.task, given, self.config, base=self.base)
         searched = {each.name: chosen.flat[each.name] for each in self.space.dimensions[model]}
-        named = {"model": start.task.model} if self.space.model is not None else {}
         trial.set_user_attr("options", {**named, **searched})
         return chosen
 
