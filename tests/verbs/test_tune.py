@@ -219,6 +219,23 @@ def test_a_study_of_other_settings_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("name", ["what?", "{x}", "{}", "a%20b", "{SCHEMA_VERSION}", "a#b@c:d"])
+def test_the_storage_lies_in_the_folder_whatever_its_name(tmp_path: Path, name: str) -> None:
+    """A path is no URL, and no format either."""
+    (found,) = run_trials(tmp_path / name, 1)
+    assert run_trials(tmp_path / name, 2)[0] == found
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["study.db", "workers"]
+
+
+def test_braces_in_a_storage_stand_for_themselves(tmp_path: Path) -> None:
+    for name in ("{x}", "{}", "}"):
+        run_trials(tmp_path / "out", 1, url=f"sqlite:///{tmp_path}/{name}.db")
+        assert (tmp_path / f"{name}.db").exists()
+    run_trials(tmp_path / "out", 1, url=f"sqlite:///{tmp_path}/v{{SCHEMA_VERSION}}.db")  # Optuna fills it in
+    assert [path.stem[1:].isdigit() for path in tmp_path.glob("v*.db")] == [True]
+
+
 def test_storages_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(b"this is no database" * 99)
     with (

@@ -24,6 +24,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from deepen.core import rng
@@ -227,7 +228,7 @@ def opened(
     the storage fails.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    place = url or f"sqlite:///{folder / 'study.db'}"
+    place = url or URL.create("sqlite", database=str(folder / "study.db")).render_as_string()
     shown = without_password(url) if url else str(folder / "study.db")
     with ExitStack() as stack:
         worker = secrets.token_hex(6)
@@ -282,13 +283,23 @@ def _storage(url: str, shown: str) -> optuna.storages.RDBStorage:
     kwargs = {"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}} if url.startswith("sqlite") else None
     try:
         return optuna.storages.RDBStorage(
-            url, engine_kwargs=kwargs, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS
+            _as_template(url), engine_kwargs=kwargs, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS
         )
     except (ImportError, ValueError, TypeError, RuntimeError) as error:
         raise OptionError(
             f"--storage {shown}: expected a storage that Optuna can use, such as sqlite:///study.db, but it says: "
             f"{_first_line(error)}."
         ) from error
+
+
+def _as_template(url: str) -> str:
+    """A URL as Optuna takes it, which formats it: braces stand for themselves, but for the one field that it fills in.
+
+    >>> _as_template("sqlite:///{a}/{SCHEMA_VERSION}.db")
+    'sqlite:///{{a}}/{SCHEMA_VERSION}.db'
+    """
+    doubled = url.replace("{", "{{").replace("}", "}}")
+    return doubled.replace("{{SCHEMA_VERSION}}", "{SCHEMA_VERSION}")
 
 
 @contextmanager
