@@ -342,6 +342,29 @@ def test_preparing_is_shared_where_it_is_the_same(tmp_path: Path, monkeypatch: p
         assert plain.metrics_of("val") == each.figures
 
 
+def test_a_trial_that_starts_from_the_training_rows_is_what_train_makes(tmp_path: Path) -> None:
+    given = {"epochs": 2, "threads": 1}
+    result = tune("clustering", "tiny", given, search=["batch_size=13,31"], trials=1, out=tmp_path / "s")
+    plain = train("clustering", "tiny", given, out=tmp_path / "plain")
+    assert result.default.figures == plain.metrics_of("val")
+    assert result.metrics["default"]["test"] == plain.metrics_of("test")
+
+
+def test_weights_of_samples_are_those_of_the_trials_own_options(tmp_path: Path) -> None:
+    """Inputs and classes of these data have shifted each in its own way, so the two trainings differ."""
+    rows = [(round(0.37 * (x % 41), 2), "high" if x % 3 else "low") for x in range(211)]
+    (tmp_path / "old.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in rows))
+    (tmp_path / "new.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in rows if x > 9 or y == "low"))
+    task, data = "tabular-classification", tmp_path / "old.csv"
+    given = {**QUICK, "target": "y", "reweight": str(tmp_path / "new.csv")}
+    search = ["reweight_by=covariate,label"]
+    result = tune(task, data, given, search=search, trials=5, pruner="none", out=tmp_path / "s")
+    figures = {str(each.options["reweight_by"]): each.figures for each in result.trials}
+    assert set(figures) == {"covariate", "label"} and figures["covariate"] != figures["label"]
+    plain = train(task, data, {**given, "reweight_by": "label"}, out=tmp_path / "plain")
+    assert plain.metrics_of("val") == figures["label"]
+
+
 def test_what_cuts_samples_prepares_them() -> None:
     """Windows of another length are other samples, and so are those of a model that counts."""
     found = set(tuning_trials._preparing_names(task_module("language-modeling").Options))

@@ -26,8 +26,10 @@ from deepen.data.read import ReadOptions
 from deepen.data.split import SplitOptions
 from deepen.engine.events import Events, Silent
 from deepen.engine.signals import Interrupted
+from deepen.engine.task import StartsFromRows
 from deepen.verbs.options import BUDGETS, Resolved, resolved, task_module
 from deepen.verbs.prepared import Prepared
+from deepen.verbs.reweighted import ReweightOptions
 from deepen.verbs.run import Run
 from deepen.verbs.search_space import MOST_POINTS, Space
 from deepen.verbs.train import accepted, budgeted, train
@@ -196,6 +198,8 @@ class Worker:
             self._kept = (wanted, prepared)
         state = copy.deepcopy(prepared.state)  # which a trial may settle more of
         own = task_module(self.task).Task(chosen.task, state, chosen.network)
+        if isinstance(own, StartsFromRows):
+            own.start_from(prepared.encoded["train"])
         return replace(prepared, task=own, state=state)
 
     def _tell(self, place: int, what: str, value: float | None) -> None:
@@ -308,9 +312,9 @@ def _budget(start: Resolved, prepared: Prepared) -> dict[str, Any]:
 
 
 def _preparing(task: str, chosen: Resolved) -> dict[str, Any]:
-    """The options on which the prepared data depend: all of the task's that do not say otherwise, split and reading."""
-    group = task_module(task).Options
-    names = [*_preparing_names(group), *options.fields_of(SplitOptions), *options.fields_of(ReadOptions), "seed"]
+    """The options on which the prepared data depend: all of the task's that do not say otherwise, and the data's."""
+    groups = (SplitOptions, ReadOptions, ReweightOptions)
+    names = [*_preparing_names(task_module(task).Options), *options.fields_of(*groups), "seed"]
     return {name: chosen.flat[name] for name in names}
 
 
