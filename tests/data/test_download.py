@@ -154,6 +154,42 @@ def test_a_server_that_asks_for_an_hour_is_given_up(tmp_path: Path) -> None:
     assert pauses == []
 
 
+@pytest.mark.parametrize("wait", ["²", "9" * 5_003, "-3", "soon"])
+def test_a_pause_that_is_no_number_is_our_own(wait: str, tmp_path: Path) -> None:
+    pauses: list[float] = []
+    with serving(Server(CONTENT, [refuses(429, Retry_After=wait), whole])) as server:
+        get(file_at(server), tmp_path / "a.gz", pauses)
+    assert len(pauses) == 1 and 0 < pauses[0] <= QUICK.most_wait and (tmp_path / "a.gz").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("length", ["²", "9" * 5_003, "-3", "many"])
+def test_a_length_that_is_no_number_is_passed_over(length: str, tmp_path: Path) -> None:
+    def odd(handler, server) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", length)
+        handler.end_headers()
+        handler.wfile.write(server.content)
+
+    with serving(Server(CONTENT, [odd])) as server:
+        get(file_at(server), tmp_path / "a.gz")
+    assert (tmp_path / "a.gz").read_bytes() == CONTENT and len(server.requests) == 1
+
+
+@pytest.mark.parametrize("where", ["http://[::1/x", "//[", "http://[x]:/"])
+def test_a_redirect_to_no_address_is_a_sentence(where: str, tmp_path: Path) -> None:
+    with serving(Server(CONTENT, [refuses(302, Location=where)])) as server:
+        said = rf"^{server.address}a.gz: leads to {re.escape(repr(where))}, which is no address"
+        with pytest.raises(FetchError, match=said):
+            get(file_at(server), tmp_path / "a.gz")
+    assert names(tmp_path) == [] and len(server.requests) == 1
+
+
+def test_a_redirect_is_quoted(tmp_path: Path) -> None:
+    with serving(Server(CONTENT, [refuses(302, Location="/one é%20.gz"), whole])) as server:
+        get(file_at(server), tmp_path / "a.gz")
+    assert [path for path, *_ in server.requests] == ["/a.gz", "/one%20%E9%20.gz"]
+
+
 def test_redirects_stay_on_the_host(tmp_path: Path) -> None:
     with serving(Server(CONTENT, [refuses(302, Location="/b.gz"), whole])) as server:
         get(file_at(server), tmp_path / "a.gz")

@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import os
 import ssl
+import string
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from deepen.core.disk import file_error
 from deepen.core.errors import FileError
@@ -29,6 +30,8 @@ from deepen.data.catalogue import RemoteFile
 
 CHUNK_BYTES = 1 << 18
 MOST_REDIRECTS = 5
+MOST_DIGITS = 18  # of a number in a header; no file and no pause needs more
+SHOWN = 120
 AGENT = "deepen (https; resumes; verifies)"
 
 
@@ -152,11 +155,11 @@ def _continue(
         else:
             _forget(target)
             raise _Temporary(f"answers {answer.status} to a request for a part of the file", 0.0)
-        said = answer.headers.get("Content-Length")
-        if said is not None and said.isdigit() and start + int(said) != file.num_bytes:
+        said = _number(answer.headers.get("Content-Length"))
+        if said is not None and start + said != file.num_bytes:
             _forget(target)
             raise FetchError(
-                f"{address}: expected {file.num_bytes:,} bytes, but the server has {start + int(said):,}; the file was "
+                f"{address}: expected {file.num_bytes:,} bytes, but the server has {start + said:,}; the file was "
                 "changed there, and nothing of it is kept."
             )
         with _written(part, file.num_bytes):
@@ -188,7 +191,7 @@ def _answer(address: str, headers: dict[str, str], patience: Patience, schemes: 
         except urllib.error.HTTPError as error:
             with error:
                 if error.code in (301, 302, 303, 307, 308) and (where := error.headers.get("Location")):
-                    current = urljoin(current, where)
+                    current = _led(address, current, where)
                     continue
                 if error.code == 416:
                     raise _Temporary("has no such part of the file", 0.0) from error
@@ -205,11 +208,23 @@ def _answer(address: str, headers: dict[str, str], patience: Patience, schemes: 
     raise FetchError(f"{address}: redirects more than {MOST_REDIRECTS} times.")
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Leaves a redirect to us."""
+def _led(address: str, current: str, where: str) -> str:
+    """Where a redirect leads: what a header says, its bytes beyond ASCII and its spaces quoted. Raises FetchError."""
+    try:
+        found = urljoin(current, quote(where, safe=string.punctuation, encoding="latin-1"))
+        urlsplit(found)
+        return found
+    except ValueError as error:
+        raise FetchError(f"{address}: leads to {where[:SHOWN]!r}, which is no address; try again later.") from error
 
-    def redirect_request(self, *_: Any) -> None:
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Leaves a redirect to us, before it has parsed where it leads."""
+
+    def http_error_302(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any) -> None:
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _chunks(answer: Any, patience: Patience, most_bytes: int) -> Iterator[bytes]:
@@ -244,8 +259,13 @@ def _begins_at(answer: Any, start: int) -> bool:
 
 
 def _retry_after(error: urllib.error.HTTPError) -> float | None:
-    said = error.headers.get("Retry-After", "")
-    return float(said) if said.isdigit() else None
+    said = _number(error.headers.get("Retry-After"))
+    return float(said) if said is not None else None
+
+
+def _number(said: str | None) -> int | None:
+    """The whole number that a header says, None where it says none: of other scripts' digits not all are numbers."""
+    return int(said) if said is not None and said.isascii() and said.isdigit() and len(said) <= MOST_DIGITS else None
 
 
 def _said(error: Exception) -> str:
