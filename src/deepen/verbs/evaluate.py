@@ -26,7 +26,10 @@ from deepen.verbs.ensemble import as_one
 from deepen.verbs.folds import FOLDS_FILE
 from deepen.verbs.learned_weights import Weights, weighed
 from deepen.verbs.loaded import Loaded, schema_of
+from deepen.verbs.own_data import own_data
 from deepen.verbs.prepared import TINY, cut_up, read
+
+CHANGED = ", so its test split is not what it was; name the data to evaluate on."
 
 
 @dataclass(frozen=True)
@@ -112,13 +115,16 @@ def samples_for(
     own = data is None
     source = _own_source(members) if data is None else data
     chosen = _with_reading(first, given, flags, own=own)
-    dataset, schema = read(first.header["task"], source, chosen, schema=schema_of(first))
     if own:
-        _refuse_changed(first, source, dataset)
+        found = own_data(first, str(source), mend=CHANGED, options=chosen)
+        dataset, schema, tables, faults = found.dataset, found.schema, found.tables, found.faults
+    else:
+        dataset, schema = read(first.header["task"], source, chosen, schema=schema_of(first))
+        tables, faults = {}, dataset.faults
     place = dataset.name if isinstance(source, Dataset) else str(source)
     if own or (place == TINY and not isinstance(source, Dataset)):
         name = first.header["metrics"].get("of") or "test"
-        table = cut_up(dataset, schema, chosen, []).tables[name]
+        table = (tables or cut_up(dataset, schema, chosen, []).tables)[name]
         for other in members[1:]:
             _refuse_other_split(first, other, name, table, dataset, schema, own=own)
     else:
@@ -126,7 +132,7 @@ def samples_for(
         if name == "all" and len(dataset.tables) > 1:
             raise DataError(f"{place}: expected one table or a test part.")
         table = dataset.tables[name]
-    return Samples(place, dataset.layout, name, table, tuple(dataset.faults))
+    return Samples(place, dataset.layout, name, table, tuple(faults))
 
 
 def intervals_of(metrics: Any) -> dict[str, tuple[float, float]]:
@@ -148,14 +154,6 @@ def _own_source(members: Sequence[Loaded]) -> str:
             f"{first.folder}: was trained on data that were in memory, not in a file; name the data to evaluate on."
         )
     return path
-
-
-def _refuse_changed(run: Loaded, source: object, dataset: Dataset) -> None:
-    if dataset.fingerprint() != run.header["data"]["fingerprint"]:
-        raise RunError(
-            f"{source}: has changed since {run.folder} was trained on it, so its test split is not what it was; "
-            "name the data to evaluate on."
-        )
 
 
 def _refuse_other_split(

@@ -25,6 +25,7 @@ from deepen.parallel.ranks import Alone
 from deepen.prepare.encoded import Encoded
 from deepen.prepare.image_guard import guarded
 from deepen.verbs.loaded import Loaded, schema_of
+from deepen.verbs.own_data import own_data
 from deepen.verbs.prepared import TINY, cut_up, read
 
 OWN_SAMPLES = 8
@@ -70,15 +71,14 @@ def _own(model: Loaded, source: str, faults: list[Fault], *, is_named: bool = Fa
         raise RunError(
             f"{model.folder}: was trained on data that were in memory, not in a file; name samples to explain."
         )
-    dataset, schema = read(model.header["task"], source, model.options, schema=schema_of(model))
-    if not is_named and dataset.fingerprint() != model.header["data"]["fingerprint"]:
-        raise RunError(
-            f"{source}: has changed since {model.folder} was trained on it, so its test split is not what it was; "
-            "name samples to explain."
-        )
-    tables = cut_up(dataset, schema, model.options, []).tables
+    if is_named:
+        dataset, schema = read(model.header["task"], source, model.options, schema=schema_of(model))
+        tables, noticed = cut_up(dataset, schema, model.options, []).tables, dataset.faults
+    else:
+        found = own_data(model, source, mend=", so its test split is not what it was; name samples to explain.")
+        dataset, tables, noticed = found.dataset, found.tables, found.faults
     split = model.header["metrics"].get("of") or ("test" if "test" in tables else "train")
-    faults.extend(dataset.faults)
+    faults.extend(noticed)
     with guarded():
         encoded = model.task.encode(tables[split], split, faults)
     return AtHand(encoded, True, dataset.layout, split, is_own=not is_named)

@@ -20,7 +20,7 @@ from deepen.parallel.ranks import Alone
 from deepen.prepare.encoded import Batch
 from deepen.verbs.ensemble import EnsembleTask, Together, load_members, together
 from deepen.verbs.loaded import Loaded
-from deepen.verbs.prepared import cut_up, read
+from deepen.verbs.own_data import own_data
 
 
 @runtime_checkable
@@ -104,10 +104,7 @@ def common_validation(members: Sequence[Loaded], *, instead: str) -> Any:
                 f"{member.folder}: was trained on data that were in memory, so its validation is not there; "
                 f"state {instead}."
             )
-        dataset, schema = read(str(member.header["task"]), path, member.options)
-        if dataset.fingerprint() != member.header["data"]["fingerprint"]:
-            raise RunError(f"{path}: has changed since {member.folder} was trained on it; state {instead}.")
-        table = cut_up(dataset, schema, member.options, []).tables.get("val")
+        table = own_data(member, path, mend=f"; state {instead}.").tables.get("val")
         if table is None:
             raise RunError(f"{member.folder}: had no validation split to learn from; state {instead}.")
         tables.append(table)

@@ -82,7 +82,7 @@ def prepare(task: str, data: str | Path | Dataset, resolved: Resolved, *, skip_b
     try:
         with guarded():
             found = _prepare(module, dataset, schema, resolved, faults)
-            bad = [fault for fault in faults if fault.level == "sample" and fault.row >= 0]
+            bad = _bad(faults)
             if skip_bad and bad:
                 faults = [*dataset.faults, *bad]
                 found = _prepare(module, splitting.without(dataset, found.tables, bad), schema, resolved, faults)
@@ -90,6 +90,14 @@ def prepare(task: str, data: str | Path | Dataset, resolved: Resolved, *, skip_b
         return replace(found, seconds=watch.seconds())
     except DataError as error:
         raise _with(error, faults) from error
+
+
+def without_bad(task: str, dataset: Dataset, schema: Schema, resolved: Resolved) -> Dataset:
+    """The data set as `prepare` takes it with `skip_bad`. Raises DataError where it stops too."""
+    faults = list(dataset.faults)
+    with guarded():
+        found = _prepare(task_module(task), dataset, schema, resolved, faults)
+    return splitting.without(dataset, found.tables, _bad(faults))
 
 
 def cut_up(dataset: Dataset, schema: Schema, resolved: Resolved, faults: list[Fault]) -> splitting.Split:
@@ -119,6 +127,11 @@ def _prepare(module: Any, dataset: Dataset, schema: Schema, resolved: Resolved, 
             f"{dataset.name}: expected samples to train on, but none is usable; see `deepen check`.", faults
         )
     return Prepared(dataset, sentence, dataset.fingerprint(), tables, state, task, encoded, faults)
+
+
+def _bad(faults: list[Fault]) -> list[Fault]:
+    """Those of samples that stand in a table and cannot be used."""
+    return [fault for fault in faults if fault.level == "sample" and fault.row >= 0]
 
 
 def _with(error: DataError, faults: list[Fault]) -> DataError:

@@ -21,9 +21,10 @@ from deepen.engine.options import WEIGHTING
 from deepen.metrics import shift
 from deepen.metrics.shift import LabelShift, Moved, Told
 from deepen.prepare.image_guard import guarded
-from deepen.verbs.loaded import Loaded, loaded, schema_of
+from deepen.verbs.loaded import Loaded, loaded
 from deepen.verbs.options import Resolved, task_module, unread_of
-from deepen.verbs.prepared import cut_up, read
+from deepen.verbs.own_data import own_data
+from deepen.verbs.prepared import read
 from deepen.verbs.shift_inputs import sides_of
 from deepen.verbs.shift_labels import classes_of, compared, numbers_in, target_in
 
@@ -79,8 +80,7 @@ def compare(task: str, data: str | Path | Dataset, against: str | Path | Dataset
     newer, _ = read(task, data, free)
     new = _whole(newer)
     if model is not None:
-        dataset, schema, own = _data_of(model)
-        tables = cut_up(dataset, schema, own, []).tables
+        schema, tables = _data_of(model)
         old = tables["train"]
     else:
         dataset, schema = read(task, against, free)
@@ -129,8 +129,7 @@ def weights(
     if run is not None:
         if model is None:
             raise OptionError(f"--reweight-run {run}: expected the folder of a run, but is none.")
-        own_dataset, own_schema, own = _data_of(model)
-        tables = cut_up(own_dataset, own_schema, own, []).tables
+        tables = _data_of(model)[1]
     labels = compared(model, tables, train, new, target)
     if labels.shift is None:
         raise OptionError(
@@ -152,16 +151,13 @@ def _run(task: str, against: str | Path | Dataset) -> Loaded | None:
     return model
 
 
-def _data_of(model: Loaded) -> tuple[Dataset, Schema, Resolved]:
+def _data_of(model: Loaded) -> tuple[Schema, dict[str, pa.Table]]:
+    """How the samples of a run's own data are read, and their tables by split."""
     place = model.header["data"]["path"]
     if not place:
         raise RunError(f"{model.folder}: was trained on data that were in memory; name data to compare with instead.")
-    dataset, schema = read(model.header["task"], place, model.options, schema=schema_of(model))
-    if dataset.fingerprint() != model.header["data"]["fingerprint"]:
-        raise RunError(
-            f"{place}: has changed since {model.folder} was trained on it; name data to compare with instead."
-        )
-    return dataset, schema, model.options
+    found = own_data(model, place, mend="; name data to compare with instead.")
+    return found.schema, found.tables
 
 
 def _without_targets(task: str, chosen: Resolved) -> Resolved:
