@@ -24,6 +24,7 @@ from deepen.engine.events import Events, Silent
 from deepen.engine.task import Task
 from deepen.metrics.rows import ROWS
 from deepen.parallel.ranks import Alone
+from deepen.verbs.learned_before import learned_before_folds
 from deepen.verbs.loaded import loaded
 from deepen.verbs.options import BUDGETS, Resolved, resolved
 from deepen.verbs.prepared import base_options, read
@@ -90,8 +91,10 @@ def cross_validate(
     folder = Path(out) if out else save.free_name(Path("runs"), f"{dataset.name}-{chosen.task.model}-folds")
     begun = _begun(folder, chosen) if resume else None
     runs, failed = {}, {}
-    for number, (rest, tested) in enumerate(parts, start=1):
-        part = dataset.with_tables({"train": rest, "test": tested})
+    cut = [dataset.with_tables({"train": rest, "test": tested}) for rest, tested in parts]
+    for fault in learned_before_folds(chosen, dataset, cut):
+        events.message(f"warning: {fault.sentence()}")
+    for number, part in enumerate(cut, start=1):
         events.message(f"fold {number} of {folds}")
         try:
             runs[number] = _done(folder / f"fold-{number}", part, resume) or train(

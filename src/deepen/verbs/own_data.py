@@ -13,6 +13,8 @@ from deepen.core.errors import RunError
 from deepen.core.faults import Fault
 from deepen.core.units import plural
 from deepen.data.dataset import Dataset, Schema
+from deepen.data.name_groups import with_groups
+from deepen.data.target import mark_target
 from deepen.verbs.loaded import Loaded, schema_of
 from deepen.verbs.options import Resolved
 from deepen.verbs.prepared import cut_up, read, without_bad
@@ -62,6 +64,33 @@ def as_trained(header: Mapping[str, Any], dataset: Dataset, schema: Schema, opti
         return None
     left = without_bad(str(header["task"]), dataset, schema, options)
     return left if left.fingerprint() == wanted else None
+
+
+def learned_keys(
+    header: Mapping[str, Any], dataset: Dataset, options: Resolved, schema: Schema | None = None
+) -> frozenset[str]:
+    """The keys of the samples of a data set that a run was trained on; none where it was trained on other data.
+
+    dataset  as whatever task has read it
+    options  of the run
+    schema   of the run, by default its task's
+    """
+    marked, schema = read(str(header["task"]), _as_read(dataset, options), options, schema=schema)
+    same = as_trained(header, marked, schema, options)
+    if same is None:
+        return frozenset()
+    return frozenset(cut_up(same, schema, options, []).tables["train"].column("key").to_pylist())
+
+
+def _as_read(dataset: Dataset, options: Resolved) -> Dataset:
+    """The data set with the target and the groups marked on which the run's split depends."""
+    target, group = options.read.target, options.read.group
+    tables = {
+        name: mark_target(table, target) if target in table.column_names else table
+        for name, table in dataset.tables.items()
+    }
+    marked = dataset.with_tables(tables)
+    return with_groups(marked, group) if group else marked
 
 
 def _skipped(header: Mapping[str, Any]) -> list[str]:

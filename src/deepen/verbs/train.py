@@ -25,6 +25,7 @@ from deepen.engine.signals import Interrupted
 from deepen.parallel import launch
 from deepen.parallel.ranks import Ranks
 from deepen.verbs import board
+from deepen.verbs.learned_before import learned_before
 from deepen.verbs.options import BUDGETS, Resolved, has_budget, rebuilt, resolved, task_module, with_epochs
 from deepen.verbs.prepared import Prepared, base_options, prepare
 from deepen.verbs.resumed import base_of_run, require_same_data, resumed
@@ -197,6 +198,7 @@ def _follow(chosen: Resolved, prepared: Prepared, ranks: Ranks) -> Path:
 def accepted(task: str, data: str | Path | Dataset, chosen: Resolved, skip_bad: bool, events: Events) -> Prepared:
     """The prepared data, after saying what is odd about it and refusing what is wrong."""
     prepared = prepare(task, data, chosen, skip_bad=skip_bad)
+    prepared.faults.extend(learned_before(chosen, prepared.dataset, prepared.tables))
     events.message(prepared.dataset.layout)
     events.message(prepared.split)
     for group in grouped(fault for fault in prepared.faults if fault.level in ("warning", "note")):
