@@ -8,7 +8,9 @@ from scipy.stats import chi2_contingency
 
 from deepen.metrics.shift import (
     MOST_WEIGHT,
+    LabelShift,
     black_box_shift,
+    class_weights,
     classifier_test,
     density_ratios,
     effective_size,
@@ -93,6 +95,25 @@ def test_a_class_that_is_never_found_keeps_its_weight_near_one() -> None:
 def test_known_labels_are_counted() -> None:
     found = label_shift(np.array([0] * 50 + [1] * 50), np.array([0] * 90 + [1] * 10), 2)
     assert found.is_shift and found.weights == pytest.approx([1.8, 0.2])
+
+
+def told(old, new) -> LabelShift:
+    return LabelShift(np.array(old), np.array(new), np.ones(len(old)), 0.5)
+
+
+def test_weights_of_classes_divide_by_the_shares_of_training_by_hand() -> None:
+    """Not by those of the old samples through which the new shares were found."""
+    assert class_weights(told([0.5, 0.5], [0.2, 0.8]), np.array([0.9, 0.1])) == pytest.approx([2 / 9, 8])
+    counted = label_shift(np.array([0, 0, 0, 1]), np.array([0, 1, 1, 1]), 2)
+    assert class_weights(counted, counted.old) == pytest.approx(counted.weights)
+
+
+def test_weights_of_classes_that_one_side_lacks_by_hand() -> None:
+    """One class that the new data lack, one that training lacks, one of which nothing is told: its share stays 0.5."""
+    found = told([0.4, 0.3, 0.2, 0.1, 0], [0.3, 0.1, 0, 0.6, 0])
+    train = np.array([0.1, 0.2, 0.2, 0, 0.5])
+    assert class_weights(found, train) == pytest.approx([0.375 / 0.1, 0.125 / 0.2, 0, 0, 1])
+    assert not class_weights(told([1, 0], [0, 1]), np.array([1.0, 0])).any()
 
 
 def test_the_columns_that_moved_are_named_the_farthest_first() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from deepen.cli import main
 from deepen.core import names
-from deepen.core.errors import OptionError, RunError
+from deepen.core.errors import DataError, OptionError, RunError
 from deepen.data.dataset import Dataset, content_key
 from deepen.verbs.check import check
 from deepen.verbs.evaluate import evaluate
@@ -186,6 +186,61 @@ def test_weights_by_label_give_the_new_shares(run, tmp_path: Path) -> None:
     assert weight[label == yes].sum() / weight.sum() == pytest.approx(0.85, abs=0.08)
     assert "weight" not in prepared.encoded["val"].tensors
     assert any(fault.kind == "reweighted" for fault in prepared.faults)
+
+
+def test_weights_by_label_give_the_estimated_shares_where_the_run_learned_of_another_balance(run, tmp_path) -> None:
+    """The run's people are half and half; of those to train on 30 % bought, and of the new ones 85 %."""
+    made, _ = run
+    data = people(tmp_path / "data.csv", 601, 11, share=0.3)
+    new = people(tmp_path / "new.csv", 907, 9, share=0.85, labels=False)
+    shares = check(TASK, new, {"target": "bought"}, against=made.folder).shift
+    assert shares is not None and shares.labels is not None and shares.how == "estimated"
+    given = {**QUICK, "reweight": str(new), "reweight_by": "label", "reweight_run": str(made.folder)}
+    train_data = prepare(TASK, data, resolved(TASK, given)).encoded["train"]
+    weight, label = train_data.tensors["weight"].numpy(), np.array(train_data.table.column("bought").to_pylist())
+    assert 0.25 < (label == "yes").mean() < 0.35
+    weighted = [weight[label == name].sum() / weight.sum() for name in shares.names]
+    assert weighted == pytest.approx(shares.labels.new.tolist(), abs=1e-4)
+
+
+def lettered(path: Path, labels: str) -> Path:
+    """One row for each letter, which is its label."""
+    path.write_text("x,y\n" + "".join(f"{row % 7},{letter}\n" for row, letter in enumerate(labels)))
+    return path
+
+
+def by_label(data: Path, new: Path):
+    given = {"model": "softmax-regression", "target": "y", "reweight": str(new), "reweight_by": "label"}
+    return prepare(TASK, data, resolved(TASK, given))
+
+
+def test_classes_that_are_spelled_otherwise_are_refused_by_name(tmp_path: Path) -> None:
+    old, new = lettered(tmp_path / "old.csv", "ab" * 53), lettered(tmp_path / "new.csv", "AAB" * 17)
+    with pytest.raises(DataError, match=r"new\.csv: expected classes .*\('a', 'b'\), but finds only 'A', 'B'; spell"):
+        by_label(old, new)
+
+
+def test_a_new_class_that_training_lacks_is_warned_of_and_the_others_keep_their_proportion(tmp_path: Path) -> None:
+    old, new = lettered(tmp_path / "old.csv", "aab" * 53), lettered(tmp_path / "new.csv", "abbbc" * 17)
+    found = by_label(old, new)
+    (said,) = [fault.sentence() for fault in found.faults if fault.kind == "reweight-lost"]
+    assert said.endswith("new.csv: no training sample has these classes, so no weight makes up for them: 'c' (20.0%).")
+    train_data = found.encoded["train"]
+    weight, label = train_data.tensors["weight"].numpy(), np.array(train_data.table.column("y").to_pylist())
+    assert weight[label == "b"].sum() / weight.sum() == pytest.approx(0.75, abs=1e-5)
+
+
+def test_a_class_that_the_run_has_not_seen_is_warned_of_and_keeps_its_share(run, tmp_path: Path) -> None:
+    made, _ = run
+    data, new = people(tmp_path / "data.csv", 401, 12), people(tmp_path / "new.csv", 307, 13, labels=False)
+    data.write_text(data.read_text() + "40.00,Oslo,maybe\n41.00,Lima,maybe\n" * 97)
+    given = {**QUICK, "reweight": str(new), "reweight_by": "label", "reweight_run": str(made.folder)}
+    found = prepare(TASK, data, resolved(TASK, given))
+    (said,) = [fault.sentence() for fault in found.faults if fault.kind == "reweight-untold"]
+    assert said.endswith("has held out no sample of these classes, which so keep their share: 'maybe'.")
+    train_data = found.encoded["train"]
+    weight, label = train_data.tensors["weight"].numpy(), np.array(train_data.table.column("bought").to_pylist())
+    assert weight[label == "maybe"] == pytest.approx(1, abs=1e-4)
 
 
 def test_what_cannot_be_weighted_is_refused(run, tmp_path: Path) -> None:

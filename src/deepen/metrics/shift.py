@@ -141,7 +141,7 @@ def density_ratios(old: Rows, new: Rows, *, seed: int = 0) -> np.ndarray:
         y = np.repeat([0, 1], [len(kept), seen.shape[0]])
         log_odds = _classifier(x, seed).fit(x, y).decision_function(old[fold == number])
         weights[fold == number] = np.exp(np.clip(log_odds, -20, 20)) * len(kept) / seen.shape[0]
-    return _normalized(weights)
+    return normalized(weights)
 
 
 def moved(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> list[Moved]:
@@ -200,9 +200,38 @@ def label_shift(old: np.ndarray, new: np.ndarray, num_classes: int) -> LabelShif
     return LabelShift(before, now, np.minimum(weights, MOST_WEIGHT), _chi_square(counts))
 
 
+def class_weights(found: LabelShift, train: np.ndarray) -> np.ndarray:
+    """One weight for each class under which training samples have the new shares: [K], 0 for a class without any.
+
+        w(y) = p_new(y) / p_train(y)
+
+    train  [K] shares of the training samples, which are those of found.old only where both are the same data
+
+    A class that the new data lack weighs 0; one that training lacks is left out, and the others keep their proportions;
+    one of which `found` knows no old sample keeps its share. All are 0 where no class is left that both sides have.
+    """
+    untold = found.old <= 0
+    new = np.where(untold | (train <= 0), 0.0, found.new)
+    if new.sum() <= 0:
+        return np.zeros_like(train)
+    new = np.where(untold, train, new / new.sum() * (1 - train[untold].sum()))
+    return np.divide(new, train, out=np.zeros_like(new), where=train > 0)
+
+
 def effective_size(weights: np.ndarray) -> float:
     """How many samples of equal weight give as sure a mean: (sum w)^2 / sum w^2. Source: Kish 1965."""
     return float(weights.sum() ** 2 / max(1e-300, (weights**2).sum()))
+
+
+def normalized(weights: np.ndarray) -> np.ndarray:
+    """Mean 1 with none above MOST_WEIGHT."""
+    weights = weights / max(weights.mean(), 1e-300)
+    for _ in range(20):
+        weights = np.minimum(weights, MOST_WEIGHT)
+        weights = weights / weights.mean()
+        if weights.max() <= MOST_WEIGHT * 1.001:
+            break
+    return np.minimum(weights, MOST_WEIGHT)
 
 
 def _classifier(x: Rows, seed: int) -> Any:
@@ -258,17 +287,6 @@ def _told(old: np.ndarray, new: np.ndarray) -> Told:
         return Told(0.5, 1.0)
     found = mannwhitneyu(new, old, alternative="greater", method="asymptotic")
     return Told(float(found.statistic) / (len(old) * len(new)), float(found.pvalue))
-
-
-def _normalized(weights: np.ndarray) -> np.ndarray:
-    """Mean 1 with none above MOST_WEIGHT."""
-    weights = weights / max(weights.mean(), 1e-300)
-    for _ in range(20):
-        weights = np.minimum(weights, MOST_WEIGHT)
-        weights = weights / weights.mean()
-        if weights.max() <= MOST_WEIGHT * 1.001:
-            break
-    return np.minimum(weights, MOST_WEIGHT)
 
 
 def _compared(name: str, old: np.ndarray, new: np.ndarray) -> Moved | None:

@@ -52,7 +52,7 @@ def reweighted(task: str, made: Task, encoded: Encoded, chosen: Resolved, faults
         return encoded
     from deepen.verbs.shift import weights
 
-    found = weights(task, encoded.table, options.reweight, options.reweight_by, options.reweight_run, chosen)
+    found = weights(task, encoded.table, chosen, faults)
     size = effective_size(found)
     message = (
         f"training samples are weighted {found.min():.2g} to {found.max():.2g} to look like {options.reweight} "

@@ -26,7 +26,7 @@ from deepen.verbs.options import Resolved, task_module, unread_of
 from deepen.verbs.own_data import own_data
 from deepen.verbs.prepared import read
 from deepen.verbs.shift_inputs import sides_of
-from deepen.verbs.shift_labels import classes_of, compared, numbers_in, target_in
+from deepen.verbs.shift_labels import Labels, classes_of, compared, numbers_in, target_in
 
 SHOWN = 5
 NOT_A_CLASS = {  # what a sample has in place of one class, by the kind of target
@@ -111,10 +111,15 @@ def compare(task: str, data: str | Path | Dataset, against: str | Path | Dataset
     return dataclasses.replace(found, faults=(*newer.faults, *_faults(found)))
 
 
-def weights(
-    task: str, train: pa.Table, wanted: str | Path, by: Literal["covariate", "label"], run: str | None, chosen: Resolved
-) -> np.ndarray:
-    """One weight for each row of the training table, mean 1, under which it looks like the wanted data: [n] float32."""
+def weights(task: str, train: pa.Table, chosen: Resolved, faults: list[Fault]) -> np.ndarray:
+    """One weight for each row of the training table, mean 1, under which it looks like `--reweight`: [n] float32.
+
+    faults  gains a warning of each difference that no weight makes up for
+
+    Raises DataError, RunError or OptionError.
+    """
+    wanted, by, run = chosen.reweight.reweight, chosen.reweight.reweight_by, chosen.reweight.reweight_run
+    assert wanted is not None
     dataset, schema = read(task, wanted, _without_targets(task, chosen))
     new, target = _whole(dataset), target_in(task, train, schema)
     if by == "covariate":
@@ -136,9 +141,35 @@ def weights(
             f"--reweight {wanted}: expected labels there, or --reweight-run with a run that answers for them, to "
             "weight by label."
         )
-    by_name = dict(zip(labels.names, labels.shift.weights, strict=True))
-    found = np.array([by_name[name] for name in classes_of(train, target)])
-    return (found / max(found.mean(), 1e-12)).astype(np.float32)
+    return _by_class(labels, classes_of(train, target), wanted, run, faults).astype(np.float32)
+
+
+def _by_class(labels: Labels, classes: Sequence[str], wanted: str, run: str | None, faults: list[Fault]) -> np.ndarray:
+    """The weight of each training sample, of which these are the classes: [n] float64, mean 1."""
+    found, names = labels.shift, labels.names
+    assert found is not None
+    places = {name: place for place, name in enumerate(names)}
+    rows = np.array([places[name] for name in classes])
+    train = np.bincount(rows, minlength=len(names)) / len(rows)
+    weights = shift.class_weights(found, train)
+    place = f"--reweight {wanted}" if labels.how == "counted" else f"--reweight-run {run}"
+    if not weights.any():
+        own, other = (listed([repr(names[each]) for each in np.flatnonzero(side)]) for side in (train, found.new))
+        raise DataError(
+            f"{place}: expected classes of the training data ({own}), but finds only {other}; spell them alike, or use "
+            "--reweight-by covariate."
+        )
+    lost = np.flatnonzero((train == 0) & (found.new > 0))
+    if len(lost):
+        said = listed([f"{names[each]!r} ({found.new[each]:.1%})" for each in lost])
+        message = f"no training sample has these classes, so no weight makes up for them: {said}."
+        faults.append(Fault("warning", "reweight-lost", place, message))
+    untold = np.flatnonzero((train > 0) & (found.old == 0))
+    if len(untold):
+        said = listed([repr(names[each]) for each in untold])
+        message = f"has held out no sample of these classes, which so keep their share: {said}."
+        faults.append(Fault("warning", "reweight-untold", place, message))
+    return shift.normalized(weights[rows])
 
 
 def _run(task: str, against: str | Path | Dataset) -> Loaded | None:
