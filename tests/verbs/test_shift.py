@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from deepen.bundle.load import load_header, load_weights
 from deepen.cli import main
 from deepen.core import names
 from deepen.core.errors import DataError, OptionError, RunError
 from deepen.data.dataset import Dataset, content_key
+from deepen.engine.events import Silent
 from deepen.verbs.check import check
 from deepen.verbs.evaluate import evaluate
 from deepen.verbs.options import resolved, task_module
@@ -241,6 +244,51 @@ def test_a_class_that_the_run_has_not_seen_is_warned_of_and_keeps_its_share(run,
     train_data = found.encoded["train"]
     weight, label = train_data.tensors["weight"].numpy(), np.array(train_data.table.column("bought").to_pylist())
     assert weight[label == "maybe"] == pytest.approx(1, abs=1e-4)
+
+
+class Killed(BaseException):
+    pass
+
+
+class Stopped(Silent):
+    """Ends the process at the third step, as a kill would."""
+
+    def step(self, step, progress, seconds_left):
+        if step == 3:
+            raise Killed
+
+
+def test_a_run_is_gone_on_with_by_the_same_weights_or_not_at_all(run, tmp_path: Path) -> None:
+    """One label of the new data is turned over and back: with the other weights training is refused."""
+    _, data = run
+    new = people(tmp_path / "new.csv", 307, 14, share=0.75)
+    given = {**QUICK, "steps": 5, "reweight": str(new), "reweight_by": "label"}
+    with pytest.raises(Killed):
+        train(TASK, data, given, out=tmp_path / "cut", events=Stopped())
+    record = load_header(tmp_path / "cut")["extra"]["reweighted_to"]
+    assert (record["path"], len(record["fingerprint"])) == (str(new), 64)
+    before = new.read_text()
+    new.write_text(before.replace("yes", "no", 1))
+    with pytest.raises(RunError, match=r"--reweight \S+new\.csv: has changed since \S+cut was begun"):
+        train(TASK, data, out=tmp_path / "cut", resume=True)
+    new.write_text(before)
+    whole = train(TASK, data, given, out=tmp_path / "whole")
+    ours, theirs = (load_weights(each.folder) for each in (train(TASK, data, out=tmp_path / "cut", resume=True), whole))
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
+
+
+def test_a_run_whose_classes_another_run_told_is_not_gone_on_with_through_a_third(run, tmp_path: Path) -> None:
+    made, data = run
+    new = people(tmp_path / "new.csv", 307, 15, share=0.75, labels=False)
+    teller = tmp_path / "teller"
+    shutil.copytree(made.folder, teller)
+    given = {**QUICK, "steps": 5, "reweight": str(new), "reweight_by": "label", "reweight_run": str(teller)}
+    with pytest.raises(Killed):
+        train(TASK, data, given, out=tmp_path / "cut", events=Stopped())
+    shutil.rmtree(teller)
+    train(TASK, data, {**QUICK, "steps": 30}, out=teller)
+    with pytest.raises(RunError, match=r"--reweight-run \S+teller: has changed since \S+cut was begun"):
+        train(TASK, data, out=tmp_path / "cut", resume=True)
 
 
 def test_what_cannot_be_weighted_is_refused(run, tmp_path: Path) -> None:

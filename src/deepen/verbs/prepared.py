@@ -27,9 +27,10 @@ TINY = "tiny"
 class Prepared:
     """Data that is ready to train on, and every fault found on the way.
 
-    split     one sentence on how the data was split
-    seconds   that reading and preparing took
-    encoded   by split: train, val and test, as far as they exist
+    split      one sentence on how the data was split
+    seconds    that reading and preparing took
+    encoded    by split: train, val and test, as far as they exist
+    weighting  what the weights of training samples were made from; empty without --reweight
     """
 
     dataset: Dataset
@@ -41,6 +42,7 @@ class Prepared:
     encoded: dict[str, Encoded]
     faults: list[Fault] = field(default_factory=list)
     seconds: float = 0.0
+    weighting: dict[str, Any] = field(default_factory=dict)
 
 
 def base_options(task: str, data: str | Path | Dataset) -> dict[str, Any]:
@@ -86,8 +88,9 @@ def prepare(task: str, data: str | Path | Dataset, resolved: Resolved, *, skip_b
             if skip_bad and bad:
                 faults = [*dataset.faults, *bad]
                 found = _prepare(module, splitting.without(dataset, found.tables, bad), schema, resolved, faults)
-            found.encoded["train"] = reweighted(task, found.task, found.encoded["train"], resolved, found.faults)
-        return replace(found, seconds=watch.seconds())
+            weighted, weighting = reweighted(task, found.task, found.encoded["train"], resolved, found.faults)
+            found.encoded["train"] = weighted
+        return replace(found, seconds=watch.seconds(), weighting=weighting)
     except DataError as error:
         raise _with(error, faults) from error
 

@@ -9,6 +9,7 @@ from typing import Any
 from deepen.bundle import header
 from deepen.core.errors import OptionError, RunError
 from deepen.verbs.options import Resolved, rebuilt
+from deepen.verbs.reweighted import RECORD
 
 MAY_CHANGE = {"device", "devices", "threads", "checkpoint_every"}  # what a resumed run may do otherwise
 
@@ -68,4 +69,22 @@ def require_same_data(folder: Path, fingerprint: str) -> None:
         raise RunError(
             f"{folder}: was trained on other data than this (fingerprint {before[:12]}, now {fingerprint[:12]}); "
             "resume with the data as it was, or train anew with another --out."
+        )
+
+
+def require_same_weighting(folder: Path, now: Mapping[str, Any]) -> None:
+    """Raises RunError if the run in the folder weights its samples by other content of --reweight or --reweight-run.
+
+    now  what the weights were made from; that of an older run is not known
+    """
+    said: dict[str, Any] = header.read_header(folder)
+    before, options = said["extra"].get(RECORD) or now, said["options"]
+    differing = next((name for name in ("fingerprint", "run") if before.get(name) != now.get(name)), None)
+    if differing is not None:
+        place = f"--reweight {options['reweight']}"
+        if differing == "run":
+            place = f"--reweight-run {options['reweight_run']}"
+        raise RunError(
+            f"{place}: has changed since {folder} was begun, whose training samples are weighted by it; restore it, or "
+            "train anew with another --out."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -17,6 +17,7 @@ from deepen.prepare.encoded import Encoded
 if TYPE_CHECKING:
     from deepen.verbs.options import Resolved
 
+RECORD = "reweighted_to"  # the entry of run.json's `extra` about the data, and the run, that the weights were made from
 FEW = 0.1  # share of the samples that the effective number may fall to before it is a warning
 
 
@@ -42,17 +43,19 @@ class ReweightOptions:
             raise OptionError(f"--reweight-run {self.reweight_run}: only --reweight-by label reads it.")
 
 
-def reweighted(task: str, made: Task, encoded: Encoded, chosen: Resolved, faults: list[Fault]) -> Encoded:
-    """The training samples with a tensor `weight` [N], where `--reweight` names data.
+def reweighted(
+    task: str, made: Task, encoded: Encoded, chosen: Resolved, faults: list[Fault]
+) -> tuple[Encoded, dict[str, Any]]:
+    """The training samples with a tensor `weight` [N], where `--reweight` names data; and what that was made from.
 
     made  the task, which is told where its networks start from the training samples
     """
     options = chosen.reweight
     if options.reweight is None:
-        return encoded
+        return encoded, {}
     from deepen.verbs.shift import weights
 
-    found = weights(task, encoded.table, chosen, faults)
+    found, record = weights(task, encoded.table, chosen, faults)
     size = effective_size(found)
     message = (
         f"training samples are weighted {found.min():.2g} to {found.max():.2g} to look like {options.reweight} "
@@ -63,4 +66,4 @@ def reweighted(task: str, made: Task, encoded: Encoded, chosen: Resolved, faults
     weighted = replace(encoded, tensors={**encoded.tensors, "weight": torch.from_numpy(found)})
     if isinstance(made, StartsFromRows):
         made.start_from(weighted)
-    return weighted
+    return weighted, record

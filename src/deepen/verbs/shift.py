@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from deepen.bundle.header import RUN_FILE
+from deepen.bundle.header import PREPARE_FILE, RUN_FILE, WEIGHTS_FILE
 from deepen.core.errors import DataError, OptionError, RunError
 from deepen.core.faults import Fault
 from deepen.core.units import plural
@@ -111,10 +111,11 @@ def compare(task: str, data: str | Path | Dataset, against: str | Path | Dataset
     return dataclasses.replace(found, faults=(*newer.faults, *_faults(found)))
 
 
-def weights(task: str, train: pa.Table, chosen: Resolved, faults: list[Fault]) -> np.ndarray:
+def weights(task: str, train: pa.Table, chosen: Resolved, faults: list[Fault]) -> tuple[np.ndarray, dict[str, Any]]:
     """One weight for each row of the training table, mean 1, under which it looks like `--reweight`: [n] float32.
 
-    faults  gains a warning of each difference that no weight makes up for
+    faults   gains a warning of each difference that no weight makes up for
+    returns  beside the weights what they were made from, for run.json
 
     Raises DataError, RunError or OptionError.
     """
@@ -122,11 +123,12 @@ def weights(task: str, train: pa.Table, chosen: Resolved, faults: list[Fault]) -
     assert wanted is not None
     dataset, schema = read(task, wanted, _without_targets(task, chosen))
     new, target = _whole(dataset), target_in(task, train, schema)
+    record: dict[str, Any] = {"path": str(wanted), "fingerprint": dataset.fingerprint()}
     if by == "covariate":
         sides = sides_of(train, new, schema, target.name if target else "")
         if sides.old.shape[0] != train.num_rows:
             raise DataError("--reweight: expected every training sample to be usable; leave out the bad ones first.")
-        return shift.density_ratios(sides.old, sides.new, seed=chosen.fit.seed).astype(np.float32)
+        return shift.density_ratios(sides.old, sides.new, seed=chosen.fit.seed).astype(np.float32), record
     if target is None or target.kind != "class":
         raise OptionError(f"--reweight-by label: {NOT_A_CLASS[target.kind if target else '']}; use covariate.")
     model = _run(task, run) if run else None
@@ -135,13 +137,14 @@ def weights(task: str, train: pa.Table, chosen: Resolved, faults: list[Fault]) -
         if model is None:
             raise OptionError(f"--reweight-run {run}: expected the folder of a run, but is none.")
         tables = _data_of(model)[1]
+        record["run"] = {name: model.header["files"].get(name, "") for name in (WEIGHTS_FILE, PREPARE_FILE)}
     labels = compared(model, tables, train, new, target)
     if labels.shift is None:
         raise OptionError(
             f"--reweight {wanted}: expected labels there, or --reweight-run with a run that answers for them, to "
             "weight by label."
         )
-    return _by_class(labels, classes_of(train, target), wanted, run, faults).astype(np.float32)
+    return _by_class(labels, classes_of(train, target), wanted, run, faults).astype(np.float32), record
 
 
 def _by_class(labels: Labels, classes: Sequence[str], wanted: str, run: str | None, faults: list[Fault]) -> np.ndarray:

@@ -25,7 +25,7 @@ from deepen.engine.fit import Fitted, choose_device, fit
 from deepen.engine.keeper import Elsewhere
 from deepen.engine.task import Deciding
 from deepen.parallel.ranks import Ranks
-from deepen.verbs import environment, pretrained
+from deepen.verbs import environment, pretrained, reweighted
 from deepen.verbs.options import BUDGETS, Resolved, has_budget
 from deepen.verbs.prepared import Prepared
 from deepen.verbs.pretrained import Unlabelled, unlabelled
@@ -85,6 +85,7 @@ class Sitting:
                 "warned": [group.sentence() for group in grouped(prepared.faults) if group.level == "warning"],
                 **({RECORD: self.begun.record} if self.begun.record else {}),
                 **({pretrained.RECORD: self.more.record} if self.more.record else {}),
+                **({reweighted.RECORD: prepared.weighting} if prepared.weighting else {}),
             },
         }
 
@@ -99,6 +100,7 @@ class Sitting:
             "splits": list(self.prepared.encoded),
             RECORD: self.begun.record,
             pretrained.RECORD: self.more.record,
+            reweighted.RECORD: self.prepared.weighting,
         }
 
     def fit(self, ranks: Ranks, elsewhere: Elsewhere | None = None) -> tuple[Fitted, dict[str, Any]]:

@@ -28,7 +28,8 @@ from deepen.verbs import board
 from deepen.verbs.learned_before import learned_before
 from deepen.verbs.options import BUDGETS, Resolved, has_budget, rebuilt, resolved, task_module, with_epochs
 from deepen.verbs.prepared import Prepared, base_options, prepare
-from deepen.verbs.resumed import base_of_run, require_same_data, resumed
+from deepen.verbs.resumed import base_of_run, require_same_data, require_same_weighting, resumed
+from deepen.verbs.reweighted import RECORD
 from deepen.verbs.run import Run
 from deepen.verbs.sitting import Sitting, start_of
 
@@ -109,6 +110,7 @@ def train(
     with FolderLock(folder), _nothing_left_if_refused(folder, going_on=going_on, keep_folder=was_there):
         if going_on:
             require_same_data(folder, prepared.fingerprint)
+            require_same_weighting(folder, prepared.weighting)
             save.sweep(folder)
         if not (folder / header.PREPARE_FILE).exists():  # a run that was killed before its first step may lack it
             write_json(folder / header.PREPARE_FILE, prepared.state)
@@ -184,6 +186,8 @@ def _follow(chosen: Resolved, prepared: Prepared, ranks: Ranks) -> Path:
     said = ranks.from_first(None)
     if prepared.fingerprint != said["fingerprint"]:
         raise RunError(f"rank {ranks.rank}: expected the data that rank 0 read, but it differs; use one copy of it.")
+    if prepared.weighting != said[RECORD]:
+        raise RunError(f"rank {ranks.rank}: expected the --reweight data of rank 0, but they differ; use one copy.")
     encoded = {name: prepared.encoded[name] for name in said["splits"]}
     prepared = replace(prepared, encoded=encoded)
     folder = Path(said["folder"])
