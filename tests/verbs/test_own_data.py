@@ -99,3 +99,36 @@ def test_without_skip_bad_nothing_is_left_out_in_silence(tmp_path: Path) -> None
     table(data)
     with pytest.raises(RunError, match=r"has changed"):
         evaluate(run, skip_bad=True)
+
+
+def test_named_data_that_a_run_was_trained_on_are_said_to_be_so(runs, tmp_path: Path) -> None:
+    """The file as it is holds the bad rows too; a copy is the same data, another table is not."""
+    one, two, data = runs
+    count = loaded(one).header["data"]["counts"]["train"]
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(data.read_bytes())
+    for named in (data, copy):
+        said = [fault.sentence() for fault in evaluate(one, named, skip_bad=True).faults if fault.kind == "trained-on"]
+        assert said == [
+            f"{one}: was trained on {count} of these 211 samples, so that its figures here say little about new data."
+        ]
+    (said,) = [each for each in compare([one, two], data, skip_bad=True).warnings if "was trained on" in each]
+    assert said.startswith(f"{one}: was trained on {count} of these 211") and said.endswith(f"1 more like this: {two}")
+    found = evaluate(one, table(tmp_path / "other.csv", EMPTY[:-1]), skip_bad=True)
+    assert not [fault for fault in found.faults if fault.kind == "trained-on"]
+
+
+def test_groups_are_kept_together_in_the_count_and_a_given_test_part_is_not_counted(tmp_path: Path) -> None:
+    data = table(tmp_path / "whole.csv", ())
+    lines = data.read_text().splitlines()
+    data.write_text("\n".join([f"{lines[0]},patient", *(f"{line},p{row // 3}" for row, line in enumerate(lines[1:]))]))
+    run = train(TASK, data, {**QUICK, "group": "patient"}, out=tmp_path / "run").folder
+    count = loaded(run).header["data"]["counts"]["train"]
+    (said,) = [fault for fault in evaluate(run, data).faults if fault.kind == "trained-on"]
+    assert f"was trained on {count} of these 211 samples" in said.message
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for name, rows in (("train", lines[1:150]), ("test", lines[150:])):
+        (parts / f"{name}.csv").write_text("\n".join([lines[0], *rows]) + "\n")
+    run = train(TASK, parts, QUICK, out=tmp_path / "given").folder
+    assert not [fault for fault in evaluate(run, parts).faults if fault.kind == "trained-on"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from deepen.core import options as option_rules
-from deepen.core.errors import DataError, RunError
+from deepen.core.errors import DataError, DeepenError, RunError
 from deepen.core.faults import Fault, refuse
 from deepen.data.dataset import Dataset, table_fingerprint
 from deepen.data.read import ReadOptions
@@ -26,7 +27,7 @@ from deepen.verbs.ensemble import as_one
 from deepen.verbs.folds import FOLDS_FILE
 from deepen.verbs.learned_weights import Weights, weighed
 from deepen.verbs.loaded import Loaded, schema_of
-from deepen.verbs.own_data import own_data
+from deepen.verbs.own_data import learned_keys, own_data
 from deepen.verbs.prepared import TINY, cut_up, read
 
 CHANGED = ", so its test split is not what it was; name the data to evaluate on."
@@ -132,7 +133,25 @@ def samples_for(
         if name == "all" and len(dataset.tables) > 1:
             raise DataError(f"{place}: expected one table or a test part.")
         table = dataset.tables[name]
+        faults = (*faults, *_learned(members, dataset, table))
     return Samples(place, dataset.layout, name, table, tuple(faults))
+
+
+def _learned(members: Sequence[Loaded], dataset: Dataset, table: pa.Table) -> list[Fault]:
+    """A warning for each run that was trained on named samples, as far as the data set is the one it was cut from."""
+    faults = []
+    for run in members:
+        learned: frozenset[str] = frozenset()
+        with suppress(DeepenError):  # data that this run could not have been trained on
+            learned = learned_keys(run.header, dataset, run.options, schema_of(run))
+        count = sum(key in learned for key in table.column("key").to_pylist())
+        if count:
+            message = (
+                f"was trained on {count:,} of these {table.num_rows:,} samples, so that its figures here say little "
+                "about new data."
+            )
+            faults.append(Fault("warning", "trained-on", str(run.folder), message))
+    return faults
 
 
 def intervals_of(metrics: Any) -> dict[str, tuple[float, float]]:
