@@ -24,6 +24,7 @@ pytest.importorskip("optuna", reason="optuna is not installed")
 import optuna
 
 from deepen.bundle import header
+from deepen.cli.tune import as_json, as_text
 from deepen.core import rng
 from deepen.core.errors import FileError, OptionError, RunError, TrainingError
 from deepen.core.files import read_json
@@ -470,6 +471,43 @@ def test_a_killed_or_stopped_worker_goes_on_in_the_middle_of_its_trial(
     assert trials_of(out) == trials_of(undisturbed)
     for each in range(3):
         assert Run(out / f"trials/{each:03d}").header["status"] == "done"
+
+
+def test_no_other_trial_is_the_default_where_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker of trial 0 is killed while another does trial 1, after which its time is up."""
+    folder, begun = tmp_path / "s", tmp_path / "begun"
+    search = {"optimizer.lr": "1e-3..1e-1:log"}
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(tuning_trials.Worker, "_tried", lambda *_: (begun.touch(), time.sleep(300)))
+        with contextlib.suppress(BaseException):
+            tune(TASK, "tiny", QUICK, search=search, trials=2, out=folder)
+        os._exit(1)
+    deadline = time.monotonic() + 60
+    while not begun.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    class Killing(Said):
+        def message(self, text: str) -> None:
+            super().message(text)
+            if text.startswith("trial 1"):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+
+    said = Killing()
+    result = tune(TASK, "tiny", QUICK, search=search, tune_time="1ms", out=folder, events=said)
+    assert [each.number for each in result.trials] == [1] and result.best.number == 1
+    assert result.default is None and result.gain is None
+    assert result.metrics["default"] == {} and "test" in result.metrics["best"]
+    assert any(line.startswith("trial 0, the default, was lost with its worker") for line in said.lines)
+    assert "Trial 0, the default, was lost" in (folder / "tuning.html").read_text("utf-8")
+    assert as_json(result)["default"] is None
+    (line,) = [line for line in as_text(result).splitlines() if line.startswith("val rmse ")]
+    assert line.split()[2:] == [f"{result.best.value:.4f}"]
+    whole = tune(TASK, "tiny", QUICK, search=search, trials=2, out=folder)
+    assert whole.default is not None and whole.trials[1] == result.best
+    assert whole.default.figures == train(TASK, "tiny", QUICK, out=tmp_path / "plain").metrics_of("val")
 
 
 def test_two_workers_share_a_study(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from deepen.core.options import fields_of
 
 if TYPE_CHECKING:
     from deepen.verbs.tune import TuneResult
+    from deepen.verbs.tuning_study import TrialRecord
 
 SUMMARY = "search options that do better on validation; every trial is a run"
 USAGE = "deepen tune TASK DATA [--search NAME=SPEC ...] [--trials N] [--tune-time 1h] [--options]"
@@ -131,8 +132,8 @@ def as_json(result: TuneResult) -> dict[str, Any]:
         "study": result.study,
         "run": str(result.run_folder),
         "objective": result.objective[0],
-        "best": {"trial": result.best.number, "value": result.best.value, "options": result.best.options},
-        "default": {"trial": result.default.number, "value": result.default.value, "options": result.default.options},
+        "best": _of_trial(result.best),
+        "default": _of_trial(result.default) if result.default else None,
         "gain": result.gain,
         "metrics": result.metrics,
         "importance": result.importance,
@@ -140,6 +141,10 @@ def as_json(result: TuneResult) -> dict[str, Any]:
         "trials": [{"trial": each.number, "state": each.state, "value": each.value} for each in result.trials],
         "others": result.others,
     }
+
+
+def _of_trial(record: TrialRecord) -> dict[str, Any]:
+    return {"trial": record.number, "value": record.value, "options": record.options}
 
 
 def as_text(result: TuneResult) -> str:
@@ -162,10 +167,11 @@ def _figures(result: TuneResult) -> list[list[Any]]:
 
 
 def _options(result: TuneResult) -> list[list[Any]]:
-    before, after = result.default.options, result.best.options
+    before, after = result.default.options if result.default else {}, result.best.options
+    missing = result.default is None
     shares = {key.removeprefix("log2 of "): share for key, share in result.importance.items()}
     return [
-        [name, _text(before.get(name)), _text(after.get(name)), shares.get(name)]
+        [name, None if missing else _text(before.get(name)), _text(after.get(name)), shares.get(name)]
         for name in dict.fromkeys([*after, *before])
     ]
 

@@ -113,7 +113,7 @@ def gains(page: TuningPage) -> Rows:
 
 def best_options(page: TuningPage) -> Rows:
     """What was searched, with the first and the best trial's values."""
-    first = page.trials[0].options if page.trials else {}
+    first = next((each.options for each in page.trials if each.number == 0), {})
     best = next((each.options for each in page.trials if each.is_best), {})
     rows: list[list[str | float | int]] = [
         [each.name, each.words, _typed(first.get(each.name)), _typed(best.get(each.name))] for each in page.dimensions
@@ -249,6 +249,8 @@ def _caution(page: TuningPage) -> str:
         "The best of many trials on validation is better there than it would be elsewhere, for it was chosen there; "
         "the test split, which chose nothing, says what was gained."
     )
+    if all(each.number for each in page.trials):
+        told += " Trial 0, the default, was lost with its worker, so nothing tells what was gained."
     if page.others:
         told += f" Other workers still had {plural(page.others, 'trial')} in hand, so the test split was not looked at."
     return told

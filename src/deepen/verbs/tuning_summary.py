@@ -41,8 +41,9 @@ class TuneResult:
 
     folder      holds the trials' runs, tuning.html, tuning.json, and best.json with the options of the best trial
     objective   the figure on validation that chose, and "max" or "min"
-    trials      in their order; the first one has the options that the training has anyway
-    metrics     "default" and "best" -> split -> figures; the test split only where the search is over
+    trials      in their order; number 0, the default, has the options that the training has anyway
+    metrics     "default" and "best" -> split -> figures; the test split only where the search is over, and nothing of a
+                default that is missing
     importance  share of the objective's variance that each dimension explains; empty where trials are too few
     command     trains the best trial again
     others      trials that other workers still have in hand
@@ -59,9 +60,9 @@ class TuneResult:
     others: int
 
     @property
-    def default(self) -> TrialRecord:
-        """The first trial."""
-        return self.trials[0]
+    def default(self) -> TrialRecord | None:
+        """The trial of number 0, None where it was lost with its worker and is not done again yet."""
+        return _default(self.trials)
 
     @property
     def run_folder(self) -> Path:
@@ -76,8 +77,11 @@ class TuneResult:
 
     @property
     def gain(self) -> float | None:
-        """By how much the best trial's objective on validation is better than the default's; never negative."""
-        if self.default.value is None or self.best.value is None:
+        """By how much the best trial's objective on validation is better than the default's; never negative.
+
+        None where the default has none, or is missing.
+        """
+        if self.default is None or self.default.value is None or self.best.value is None:
             return None
         return abs(self.best.value - self.default.value)
 
@@ -91,15 +95,24 @@ def summed_up(worker: Worker, ledger: Ledger, name: str) -> TuneResult:
         found = ledger.records()
         running = sum(each.state == "running" for each in found)
         best = _best(found, worker.objective[1], running)
-        metrics: dict[str, dict[str, Figures]] = {"default": {"val": found[0].figures}, "best": {"val": best.figures}}
+        default = _default(found)
+        metrics: dict[str, dict[str, Figures]] = {
+            "default": {"val": default.figures} if default else {},
+            "best": {"val": best.figures},
+        }
         if running:
             told = plural(running, "trial")
             worker.events.message(f"others have {told} in hand; the last worker sums up, and looks at the test split")
         else:
             worker.tidy(whose=None)
-            metrics = {"default": _scored(worker, found[0]), "best": _scored(worker, best)}
+            metrics = {"default": _scored(worker, default) if default else {}, "best": _scored(worker, best)}
             if not worker.has_here(best):
                 worker.events.message("the best trial's run lies in the folder of the worker that trained it")
+        if default is None:
+            worker.events.message(
+                "trial 0, the default, was lost with its worker and is not done again yet, so nothing tells what was "
+                "gained; the same command with more time does it first"
+            )
         keys = [each.key for model in worker.space.models for each in worker.space.dimensions[model]]
         importance = ledger.importance(keys) if len(worker.space.models) == 1 else {}
         command = worker.train_command(worker.folder / BEST_FILE)
@@ -110,6 +123,10 @@ def summed_up(worker: Worker, ledger: Ledger, name: str) -> TuneResult:
         files.write_json(worker.folder / RESULT_FILE, as_json(result, worker.space))
         report.write_page(worker.folder, _page(worker, result))
         return result
+
+
+def _default(found: Sequence[TrialRecord]) -> TrialRecord | None:
+    return next((each for each in found if each.number == 0), None)
 
 
 def _best(found: Sequence[TrialRecord], better: str, running: int) -> TrialRecord:

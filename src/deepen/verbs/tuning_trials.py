@@ -80,7 +80,7 @@ class Worker:
             expected = statistics.median(self._took) if self._took else 0.0
             if limit_seconds is not None and self._took and watch.seconds() + expected > limit_seconds:
                 return
-            if self._is_exhausted():
+            if not ledger.is_waiting() and self._is_exhausted():
                 self.events.message("every combination has been tried")
                 return
             self._one(ledger)
