@@ -327,6 +327,18 @@ def test_several_models(tmp_path: Path) -> None:
     assert Run(result.run_folder).model == result.best.options["model"]
 
 
+def test_models_of_different_objectives_are_refused_before_any_is_trained(tmp_path: Path) -> None:
+    given, task = {"epochs": 1, "threads": 1}, "representation-learning"
+    search = ["model=variational-autoencoder,autoencoder"]
+    figures = {"autoencoder": r"mean_squared_error \(min\)", "variational-autoencoder": r"elbo \(max\)"}
+    for first, other in (tuple(figures), tuple(reversed(figures))):
+        (tmp_path / "first.json").write_text(json.dumps({"model": first}))
+        said = rf"autoencoder: {first} is judged by its {figures[first]}, but {other} by its {figures[other]}, so"
+        with pytest.raises(OptionError, match=said):
+            tune(task, "digits", given, search=search, config=tmp_path / "first.json", out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
 def test_preparing_is_shared_where_it_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from deepen.verbs import prepared as preparing
 

@@ -94,8 +94,9 @@ def tune(
     if folder is None:
         folder = Path("runs", save.plain_name(f"{prepared.dataset.name}-{model_name}-tune"))
         _check_folder(folder, is_shared=storage is not None, resume=resume)
-    files.check_writable(folder)
     worker = Worker(task, data, dict(given or {}), config, skip_bad, base, found, prepared, folder, keep, events)
+    worker.require_one_objective()
+    files.check_writable(folder)
     name = study or save.plain_name(f"{task}-{prepared.dataset.name}-{model_name}")
     with opened(
         folder,

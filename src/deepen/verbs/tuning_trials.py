@@ -69,6 +69,24 @@ class Worker:
         self._trials: int | None = None
         self._took: list[float] = []
 
+    def require_one_objective(self) -> None:
+        """Raises OptionError for models that are judged by different figures, before any of them is trained.
+
+        A model for which the data would have to be prepared anew is taken at its word.
+        """
+        figure, better = self.objective
+        for model in self.space.models[1:]:
+            start = self.space.starts[model]
+            if self.space.model is None or _preparing(self.task, start) != self._kept[0]:
+                continue
+            other = self.prepared(start).task.objective
+            if other != self.objective:
+                raise OptionError(
+                    f"--search model={self.space.model.words()}: {self.space.models[0]} is judged by its {figure} "
+                    f"({better}), but {model} by its {other[0]} ({other[1]}), so their trials cannot be compared; "
+                    "search each by itself."
+                )
+
     def work(self, ledger: Ledger, trials: int | None, limit_seconds: float | None) -> None:
         """Does trials until there are enough, or the time is up."""
         self._ledger, self._trials = ledger, trials
