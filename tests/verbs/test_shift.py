@@ -378,3 +378,18 @@ def test_texts_are_weighted_to_look_like_others(tmp_path: Path) -> None:
     train_data = found.encoded["train"]
     weight, label = train_data.tensors["weight"].numpy(), np.array(train_data.table.column("label").to_pylist())
     assert weight[label == "complaint"].sum() / weight.sum() > 0.6
+
+
+def test_groups_are_refused_and_the_column_of_a_grouped_run_is_not_compared(tmp_path: Path) -> None:
+    """Patients of the new data have other names, which is no shift."""
+    files = []
+    for name, seed in (("old", 0), ("new", 1)):
+        files.append(people(tmp_path / f"{name}.csv", 241, seed))
+        head, *rows = files[-1].read_text().splitlines()
+        body = [f"{row},{name}{number // 2 % 7}" for number, row in enumerate(rows)]
+        files[-1].write_text("\n".join([f"{head},patient", *body]) + "\n")
+    with pytest.raises(OptionError, match=r"--group patient: a comparison takes samples for independent"):
+        check(TASK, files[1], {"target": "bought", "group": "patient"}, against=files[0])
+    grouped = train(TASK, files[0], {**QUICK, "steps": 11, "group": "patient"}, out=tmp_path / "grouped").folder
+    assert kinds(check(TASK, files[1], {"target": "bought"}, against=grouped)) == ["shift-none"]
+    assert "shift-column" in kinds(check(TASK, files[1], {"target": "bought"}, against=files[0]))

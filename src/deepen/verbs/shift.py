@@ -75,6 +75,11 @@ def compare(task: str, data: str | Path | Dataset, against: str | Path | Dataset
 
     Raises DataError, RunError or OptionError.
     """
+    if chosen.read.group:
+        raise OptionError(
+            f"--group {chosen.read.group}: a comparison takes samples for independent and knows no groups; leave it "
+            "out, and give it one row of each group."
+        )
     model = _run(task, against)
     free = _without_targets(task, chosen)
     newer, _ = read(task, data, free)

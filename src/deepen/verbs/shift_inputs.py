@@ -13,7 +13,7 @@ import torch
 from deepen.core.errors import DataError
 from deepen.data.columns import RESERVED
 from deepen.data.dataset import Schema
-from deepen.data.target import listed
+from deepen.data.target import group_of, listed
 from deepen.data.text_blocks import block_reader
 from deepen.engine.evaluate import BATCH_SIZE
 from deepen.metrics import shift
@@ -69,6 +69,9 @@ def sides_of(old: pa.Table, new: pa.Table, schema: Schema, target: str) -> Sides
 
 
 def _tables(old: pa.Table, new: pa.Table, target: str) -> Sides:
+    """The columns; that of `--group`, whose names are new in any new data, is none of them."""
+    if (group := group_of(old)) in old.column_names:
+        old = old.drop_columns([group])
     state = vectors.learn(old, target, vectors.ImageRules(None, "crop"), ColumnOptions(), [])
     if state["width"] == 0:
         names = listed([name for name in old.column_names if name not in RESERVED]) or "none"
