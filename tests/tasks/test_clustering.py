@@ -20,7 +20,7 @@ from deepen.tasks.clustering import TINY, Options, Task, learn
 from deepen.verbs.compress import compress
 from deepen.verbs.evaluate import evaluate
 from deepen.verbs.loaded import loaded
-from deepen.verbs.options import task_module
+from deepen.verbs.options import resolved, task_module
 from deepen.verbs.predict import predict
 from deepen.verbs.prepared import prepare
 from deepen.verbs.train import train
@@ -31,6 +31,19 @@ def tiny_task(**options):
     table, chosen, faults = dataset.tables["all"], Options(**options), []
     task = Task(chosen, learn(chosen, table, dataset, faults))
     return task, task.encode(table, "train", faults), faults
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "said"),
+    [
+        ("tiny", {"image_size": 8}, "image_size: training k-means on rows of a table does not read it; leave it out"),
+        ("tiny", {"resize": "pad"}, "resize: training k-means on rows of a table"),
+        ("digits", {"columns.whiten": True}, "columns.whiten: training k-means on pictures"),
+    ],
+)
+def test_an_option_that_these_data_do_not_need_is_refused(data, given, said):
+    with pytest.raises(OptionError, match=f"^{said}"):
+        prepare("clustering", data, resolved("clustering", {"clusters": 3, **given}))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from deepen.core.errors import OptionError
 from deepen.engine import optim_kinds
-from deepen.verbs.options import rebuilt, resolved
+from deepen.verbs.options import rebuilt, resolved, task_module, without_unread
 
 TASK = "image-classification"
 
@@ -65,9 +65,53 @@ def test_an_option_that_nothing_reads_is_refused(given, said):
         resolved(TASK, {"model": "lenet", **given})
 
 
+@pytest.mark.parametrize(
+    ("task", "given", "said"),
+    [
+        (
+            "clustering",
+            {"clusters": 3, "max_clusters": 5},
+            r"max_clusters: .* k-means with a given number of clusters \(3\)",
+        ),
+        ("clustering", {"features": "runs/x", "image_size": 8}, "image_size: .* on the features of a run"),
+        ("clustering", {"features": "runs/x", "columns.rare": 2}, "columns.rare: .* on the features of a run"),
+        ("representation-learning", {"noise_level": 0.5}, "noise_level: training autoencoder without noise"),
+    ],
+)
+def test_an_option_that_nothing_reads_beside_others_is_refused(task, given, said):
+    with pytest.raises(OptionError, match=f"^{said} does not read it; leave it out"):
+        resolved(task, given)
+
+
+def test_what_nobody_says_is_not_refused(tmp_path):
+    """A default, what comes with the tiny data, and what a run says of itself."""
+    resolved("clustering", {"clusters": 3, "max_clusters": 12})
+    chosen = resolved(
+        "representation-learning", {"noise": "none"}, base=task_module("representation-learning").TINY.options
+    )
+    assert chosen.flat["noise_level"] == 0.05
+    run = {
+        "format_version": 1,
+        "options": {"model": "k-means", "features": "runs/x", "image_size": 8, "reweight_by": "label"},
+    }
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    assert resolved("clustering", {}, tmp_path).flat["image_size"] == 8
+    stored = without_unread("representation-learning", chosen)
+    assert stored == {**chosen.flat, "noise_level": 0.25}
+    assert resolved("representation-learning", stored).flat == stored
+
+
+def test_what_has_shifted_is_not_said_without_where_to():
+    with pytest.raises(OptionError, match="--reweight-by label: expected --reweight DATA beside it"):
+        resolved("clustering", {"reweight_by": "label"})
+    assert rebuilt("clustering", {"reweight_by": "label"}).reweight.reweight_by == "label"  # as an older run may say
+
+
 def test_flags_are_spelled_as_flags():
     with pytest.raises(OptionError, match=r"--optimizer\.momentum: adam does not read it"):
         resolved(TASK, {"optimizer.kind": "adam", "optimizer.momentum": 0.5}, flags=True)
+    with pytest.raises(OptionError, match="--noise-level: training autoencoder without noise"):
+        resolved("representation-learning", {"noise_level": 0.5}, flags=True)
 
 
 def test_a_runs_own_options_can_be_taken_over_whole(tmp_path):

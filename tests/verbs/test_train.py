@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deepen.core.errors import OptionError
+from deepen.bundle import save
+from deepen.core.errors import OptionError, RunError
 from deepen.engine.events import Silent
 from deepen.verbs.folds import cross_validate
 from deepen.verbs.train import train
@@ -21,6 +22,24 @@ class Plans(Silent):
 
     def started(self, plan):
         self.plan = dict(plan)
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_what_comes_with_the_data_is_not_taken_for_stated(folds: bool, tmp_path: Path) -> None:
+    """The tiny pictures come with a level of noise, which nothing reads without noise; with it a run may be resumed."""
+    given = {"model": "autoencoder", "network.hidden": (5,), "code_size": 2, "steps": 1, "threads": 1}
+    task, plain = "representation-learning", {**given, "noise": "none"}
+    if folds:
+        assert len(cross_validate(task, "tiny", plain, folds=2, out=tmp_path / "folds").runs) == 2
+        return
+    train(task, "tiny", plain, out=tmp_path / "plain")
+    stated = {**given, "noise_level": 0.3}
+    out = train(task, "tiny", stated, out=tmp_path / "noisy").folder
+    with pytest.raises(RunError, match="nothing is left to resume"):
+        train(task, "tiny", stated, out=out, resume=True)
+    with pytest.raises(OptionError, match=r"noise_level \(0.3 before, 0.4 now\)"):
+        save.update(out, status="interrupted")
+        train(task, "tiny", {"noise_level": 0.4}, out=out, resume=True)
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ A file in tasks/ offers, beside its constants:
     Task(options, state)                    the class below, where runs can stand in for one another the last one
     TINY                                    options and a generator of data on which it learns in seconds
 and may offer
-    unread(options) -> tuple of names       engine options, or prefixes such as "optimizer.", that this training reads
-                                            not: stating one is refused
+    unread(options) -> names                options, or prefixes such as "optimizer.", that this training reads not:
+                                            stating one is refused. As a dict, with the circumstance that a sentence
+                                            names: "training k-means on pictures does not read it"
+    unread_of_data(options, state) -> dict  those that are known only with what preparing learned
     target(table) -> Target | None          which column of a table is learned and what stands in it; without it it is
                                             that which the user or the schema names, with classes
     files(state) -> {name: JSON-able}       further files for the run folder, for others to read

@@ -49,6 +49,7 @@ from deepen.runtime.answer_features import NO_LABEL
 
 CONTRACT = "vector clusterer"
 COLUMNS = ColumnOptions()
+OF_PICTURES, OF_TABLES = ("image_size", "resize"), ("columns.",)  # options that only these read
 MOST_LABELS = 1_000
 TRUTH = "label_number"
 ROWS_COMPARED = 2_000  # on which the number of clusters is chosen
@@ -89,6 +90,24 @@ def schema(options: Options) -> Schema:
         return run_samples.without_target(module.schema(own))
     readers = ("digits", "mnist_idx", "cifar_binary", "npz", "image_manifest", "image_folder", "table_file")
     return Schema(readers=readers, inputs=(), target="", needs_target=False)
+
+
+def unread(options: Options) -> dict[str, str]:
+    """The search for a number of clusters that is given, and how samples are read, where a run reads them."""
+    found = {}
+    if options.clusters is not None:
+        found["max_clusters"] = f"with a given number of clusters ({options.clusters})"
+    if options.features:
+        found |= dict.fromkeys((*OF_PICTURES, *OF_TABLES), "on the features of a run")
+    return found
+
+
+def unread_of_data(options: Options, state: Mapping[str, Any]) -> dict[str, str]:
+    """How tables are read where there are pictures, and the other way round."""
+    kind = state["inputs"]["kind"]
+    if kind == "images":
+        return dict.fromkeys(OF_TABLES, "on pictures")
+    return dict.fromkeys(OF_PICTURES, "on rows of a table") if kind == "table" else {}
 
 
 def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Fault]) -> dict[str, Any]:

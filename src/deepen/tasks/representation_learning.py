@@ -88,6 +88,11 @@ def schema(options: Options) -> Schema:
     return Schema(readers=readers, inputs=("image",), target="", needs_target=False)
 
 
+def unread(options: Options) -> dict[str, str]:
+    """The level of a noise that there is not."""
+    return {"noise_level": "without noise"} if options.noise == "none" else {}
+
+
 def learn(options: Options, table: pa.Table, dataset: Dataset, faults: list[Fault]) -> dict[str, Any]:
     """Image size and channels, the mean image, how far the principal components get, and label names if any."""
     max_pixels = int(options.max_megapixels * 1e6)

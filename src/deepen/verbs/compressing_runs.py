@@ -140,8 +140,9 @@ def _student(work: Work, options: CompressOptions) -> Resolved:
     flat = work.model.options.flat
     kept = {each.name for each in dataclasses.fields(module.Options)}
     about = {name: value for name, value in flat.items() if name.split(".")[0] in kept and name != "model"}
-    given: dict[str, Any] = {**about, "model": options.student, "seed": flat["seed"], "threads": flat["threads"]}
-    given |= {name: flat[name] for name in option_rules.fields_of(SplitOptions, ReadOptions) if name in flat}
+    base: dict[str, Any] = {**about, "seed": flat["seed"], "threads": flat["threads"]}
+    base |= {name: flat[name] for name in option_rules.fields_of(SplitOptions, ReadOptions) if name in flat}
+    given: dict[str, Any] = {"model": options.student}
     network = option_rules.fields_of(network_group(module.CONTRACT, str(options.student)))
     further = set(_unprepared(module.Options))
     for word in options.student_options:
@@ -150,7 +151,7 @@ def _student(work: Work, options: CompressOptions) -> Resolved:
             raise OptionError(f"--student-options {word}: expected NAME=VALUE, such as width=32.")
         key = key.strip().replace("-", "_")
         given[key if key in further and f"network.{key}" not in network else f"network.{key}"] = value
-    return resolved(work.model.header["task"], given)
+    return resolved(work.model.header["task"], given, base=base)
 
 
 def _unprepared(group: type) -> Iterator[str]:

@@ -14,7 +14,6 @@ import pyarrow as pa
 from torch import Tensor
 
 from deepen.bundle import header, save
-from deepen.core import options as option_rules
 from deepen.core.errors import DeepenError, OptionError, TrainingError
 from deepen.core.files import write_json
 from deepen.data import split as splitting
@@ -26,7 +25,7 @@ from deepen.metrics.rows import ROWS
 from deepen.parallel.ranks import Alone
 from deepen.verbs.learned_before import learned_before_folds
 from deepen.verbs.loaded import loaded
-from deepen.verbs.options import BUDGETS, Resolved, resolved
+from deepen.verbs.options import Resolved, resolved
 from deepen.verbs.prepared import base_options, read
 from deepen.verbs.resumed import require_same_options
 from deepen.verbs.run import Run
@@ -84,7 +83,6 @@ def cross_validate(
     events = events or Silent()
     base = base_options(task, data)
     chosen = resolved(task, given or {}, config, flags=flags, base=base)
-    base = {name: value for name, value in option_rules.flat(base).items() if name in chosen.flat}
     dataset, schema = read(task, data, chosen)
     parts = splitting.folds(_only_table(dataset, folds), folds, seed=chosen.fit.seed, schema=schema)
     was_there = bool(out) and Path(str(out)).exists()
@@ -100,7 +98,7 @@ def cross_validate(
             runs[number] = _done(folder / f"fold-{number}", part, resume) or train(
                 task,
                 part,
-                _with_base(given or {}, base),
+                given,
                 out=folder / f"fold-{number}",
                 resume=resume,
                 config=begun or config,
@@ -109,6 +107,7 @@ def cross_validate(
                 tensorboard=tensorboard,
                 command=command,
                 flags=flags,
+                base=base,
             )
         except TrainingError as error:
             failed[number] = str(error)
@@ -133,13 +132,6 @@ def _only_table(dataset: Dataset, folds: int) -> pa.Table:
             f"({named}); leave --folds out, or name the training data alone."
         )
     return next(iter(dataset.tables.values()))
-
-
-def _with_base(given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """What the user says, before it what comes with the data, which `train` cannot know of a data set already read."""
-    said = option_rules.flat(given)
-    own_budget = any(name in said for name in BUDGETS)
-    return {name: value for name, value in base.items() if not (own_budget and name in BUDGETS)} | said
 
 
 def _begun(folder: Path, chosen: Resolved) -> Path | None:

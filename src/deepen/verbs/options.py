@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from deepen.data.read import ReadOptions
 from deepen.data.split import SplitOptions
 from deepen.engine import optim_kinds, schedule
 from deepen.engine.options import FitOptions, OptimizerOptions, ScheduleOptions
-from deepen.verbs.reweighted import ReweightOptions
+from deepen.verbs.reweighted import ReweightOptions, require_data
 
 BUDGETS = ("epochs", "steps", "samples", "time")
 MAX_CONFIG_BYTES = 1_000_000
@@ -29,6 +29,7 @@ class Resolved:
 
     flat   all of them by dotted name, JSON-able: what run.json holds
     notes  sentences about what a configuration says in vain
+    said   what the user says beyond defaults, as he spells it, by dotted name: refused where nothing reads it
     """
 
     task: Any
@@ -40,6 +41,7 @@ class Resolved:
     stated: frozenset[str]
     reweight: ReweightOptions = PLAIN
     notes: tuple[str, ...] = ()
+    said: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def task_module(task: str) -> Any:
@@ -106,9 +108,13 @@ def resolved(
     values = _values(_recipe(module.CONTRACT, model, fields), by_base, by_config, by_user)
     require_read(values, {**by_config, **by_user}, fields, flags=flags)
     unread = unread_of(task, options.build(module.Options, values))
-    refuse_unread(unread, by_user if is_run else {**by_config, **by_user}, fields, model, flags=flags)
+    own = by_user if is_run else {**by_config, **by_user}
+    said = {name: fields[name].flag if flags else name for name, value in own.items() if value != fields[name].default}
+    refuse_unread(unread, said, model)
     _one_budget(values, by_user, by_config, by_base)
-    return dataclasses.replace(_built(chosen, values, stated), notes=notes)
+    built = _built(chosen, values, stated)
+    require_data(built.reweight, said)
+    return dataclasses.replace(built, notes=notes, said=said)
 
 
 def _left_out(contract: str, model: str, run: Mapping[str, Any], config: object) -> tuple[str, ...]:
@@ -201,10 +207,27 @@ def require_read(
             raise OptionError(f"{place}: only a warm-up of --schedule.warm-up-shape constant reads it; leave it out.")
 
 
-def unread_of(task: str, task_options: Any) -> tuple[str, ...]:
-    """The options that a training of this task does not read with these: names, or prefixes that end in a dot."""
+def unread_of(task: str, task_options: Any) -> Mapping[str, str]:
+    """The options that a training of this task does not read with these: names, or prefixes that end in a dot, each
+    with the circumstance it is due to, "" for the model alone."""
     told: Any = getattr(task_module(task), "unread", None)
-    return told(task_options) if told is not None else ()
+    found = told(task_options) if told is not None else {}
+    return found if isinstance(found, Mapping) else dict.fromkeys(found, "")
+
+
+def unread_of_data(task: str, task_options: Any, state: Mapping[str, Any]) -> Mapping[str, str]:
+    """The same that is only known with what was learned of the training table."""
+    told: Any = getattr(task_module(task), "unread_of_data", None)
+    return told(task_options, state) if told is not None else {}
+
+
+def without_unread(task: str, chosen: Resolved) -> dict[str, Any]:
+    """Every option by dotted name, at its default where this training does not read it, so that nobody is taken to
+    have stated it."""
+    unread, defaults = unread_of(task, chosen.task), {}
+    for group in groups(task, chosen.task.model):
+        defaults |= options.flatten(group())
+    return {name: defaults[name] if _is_among(name, unread) else value for name, value in chosen.flat.items()}
 
 
 def has_budget(task: str, chosen: Resolved) -> bool:
@@ -212,22 +235,18 @@ def has_budget(task: str, chosen: Resolved) -> bool:
     return not _is_among("epochs", unread_of(task, chosen.task))
 
 
-def refuse_unread(
-    unread: Sequence[str],
-    stated: Mapping[str, Any],
-    fields: Mapping[str, options.OptionField],
-    model: str,
-    *,
-    flags: bool,
-) -> None:
-    """Raises OptionError for a stated option that this training does not read; a default says nothing."""
-    for name, value in stated.items():
-        if _is_among(name, unread) and value != fields[name].default:
-            place = fields[name].flag if flags else name
-            raise OptionError(f"{place}: training {model} does not read it; leave it out.")
+def refuse_unread(unread: Mapping[str, str], said: Mapping[str, str], model: str) -> None:
+    """Raises OptionError for an option that the user says, and this training does not read.
+
+    unread  as of `unread_of`    said  as of Resolved
+    """
+    for name, place in said.items():
+        due = next((due for one, due in unread.items() if _is_among(name, (one,))), None)
+        if due is not None:
+            raise OptionError(f"{place}: training {model}{due and f' {due}'} does not read it; leave it out.")
 
 
-def _is_among(name: str, unread: Sequence[str]) -> bool:
+def _is_among(name: str, unread: Iterable[str]) -> bool:
     return any(name == one or (one.endswith(".") and name.startswith(one)) for one in unread)
 
 

@@ -17,7 +17,7 @@ from deepen.data.dataset import Dataset, Schema
 from deepen.engine.task import Task
 from deepen.prepare.encoded import Encoded
 from deepen.prepare.image_guard import guarded
-from deepen.verbs.options import Resolved, task_module
+from deepen.verbs.options import Resolved, refuse_unread, task_module, unread_of_data
 from deepen.verbs.reweighted import reweighted
 
 TINY = "tiny"
@@ -75,7 +75,7 @@ def prepare(task: str, data: str | Path | Dataset, resolved: Resolved, *, skip_b
               have been had they never been there
 
     Faults are collected, not raised, as far as one can go on; those that stop everything raise DataError with all that
-    was found until then.
+    was found until then. Raises OptionError for an option that nothing reads with these data.
     """
     watch = Stopwatch()
     module = task_module(task)
@@ -84,6 +84,7 @@ def prepare(task: str, data: str | Path | Dataset, resolved: Resolved, *, skip_b
     try:
         with guarded():
             found = _prepare(module, dataset, schema, resolved, faults)
+            refuse_unread(unread_of_data(task, resolved.task, found.state), resolved.said, resolved.task.model)
             bad = _bad(faults)
             if skip_bad and bad:
                 faults = [*dataset.faults, *bad]

@@ -15,14 +15,17 @@ MAY_CHANGE = {"device", "devices", "threads", "checkpoint_every"}  # what a resu
 
 
 def base_of_run(task: str, folder: str | Path | None) -> dict[str, Any]:
-    """What the options of a run to go on with are read upon: its network alone, since the rest is taken from the run.
+    """What the options of a run to go on with are read upon: its own, but for its network's, which another one has not.
 
     Empty where there is no run of this task in the folder.
     """
     if folder is None or not Path(folder, header.RUN_FILE).exists():
         return {}
     said = header.read_header(Path(folder))
-    return {"model": said["model"]} if said["task"] == task else {}
+    if said["task"] != task:
+        return {}
+    own: dict[str, Any] = dict(said["options"])  # type: ignore[call-overload]
+    return {name: value for name, value in own.items() if not name.startswith("network.")} | {"model": said["model"]}
 
 
 def resumed(task: str, chosen: Resolved, folder: Path | None) -> tuple[Path | None, Resolved]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,6 +42,12 @@ class ReweightOptions:
             raise OptionError(f"--reweight-run {self.reweight_run}: expected --reweight DATA beside it.")
         if self.reweight_run is not None and self.reweight_by != "label":
             raise OptionError(f"--reweight-run {self.reweight_run}: only --reweight-by label reads it.")
+
+
+def require_data(options: ReweightOptions, said: Mapping[str, str]) -> None:
+    """Raises OptionError where the user says what has shifted, but not where to; an older run's options may."""
+    if options.reweight is None and "reweight_by" in said:
+        raise OptionError(f"--reweight-by {options.reweight_by}: expected --reweight DATA beside it.")
 
 
 def reweighted(

@@ -62,6 +62,7 @@ def train(
     command: str = "",
     flags: bool = False,
     prepared: Prepared | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> Run:
     """The run that this training made, or finished.
 
@@ -72,6 +73,7 @@ def train(
     resume   go on with the run in `out` where its newest checkpoint stands
     command  what to write down as the command that made this run
     prepared the data as these options prepare them, where that was done before; a split it lacks is not scored
+    base     options that came with the data, where they were read before
 
     Started by torchrun, every rank calls this with the same arguments; rank 0 writes and speaks, in a folder that all
     ranks can read. Raises OptionError, DataError, RunError or TrainingError; Interrupted after a signal, with
@@ -79,7 +81,7 @@ def train(
     """
     follows = launch.under_torchrun() and not launch.is_first()
     events = Silent() if follows or events is None else events
-    base = (base_of_run(task, out) if resume else {}) or base_options(task, data)
+    base = (base_of_run(task, out) if resume else {}) or (base_options(task, data) if base is None else base)
     chosen = resolved(task, given or {}, config, flags=flags, base=base)
     folder = Path(out) if out is not None else None
     if resume:

@@ -27,7 +27,7 @@ from deepen.data.split import SplitOptions
 from deepen.engine.events import Events, Silent
 from deepen.engine.signals import Interrupted
 from deepen.engine.task import StartsFromRows
-from deepen.verbs.options import BUDGETS, Resolved, resolved, task_module
+from deepen.verbs.options import BUDGETS, Resolved, resolved, task_module, without_unread
 from deepen.verbs.prepared import Prepared
 from deepen.verbs.reweighted import ReweightOptions
 from deepen.verbs.run import Run
@@ -167,7 +167,7 @@ class Worker:
         run = train(
             self.task,
             self.data,
-            chosen.flat,
+            without_unread(self.task, chosen),
             prepared=replace(prepared, encoded=encoded),
             out=folder,
             resume=True,
@@ -269,7 +269,7 @@ class Worker:
         given = {**self.given, "model": model, **record.options}
         if not any(name in record.options for name in BUDGETS):
             given |= self._budgets[model]
-        return resolved(self.task, given, self.config, base=self.base).flat
+        return without_unread(self.task, resolved(self.task, given, self.config, base=self.base))
 
     def train_command(self, config: Path) -> str:
         """The command that trains with the options in a file, or of a run."""
