@@ -107,6 +107,11 @@ def test_what_has_shifted_is_not_said_without_where_to():
     assert rebuilt("clustering", {"reweight_by": "label"}).reweight.reweight_by == "label"  # as an older run may say
 
 
+def test_what_is_off_is_said_without_what_it_needs():
+    chosen = {"optimizer.kind": "sgd", "optimizer.momentum": 0.0, "optimizer.nesterov": False}
+    assert optimizer(**chosen).nesterov is False
+
+
 def test_flags_are_spelled_as_flags():
     with pytest.raises(OptionError, match=r"--optimizer\.momentum: adam does not read it"):
         resolved(TASK, {"optimizer.kind": "adam", "optimizer.momentum": 0.5}, flags=True)
