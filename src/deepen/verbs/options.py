@@ -188,12 +188,8 @@ def require_read(
     groups = {"optimizer": optim_kinds.readers, "schedule": schedule.readers}
     kinds = {"optimizer": OptimizerOptions().kind, "schedule": ScheduleOptions().kind}
     for name, value in stated.items():
-        needs = fields[name].needs
-        if (
-            needs
-            and value not in (None, fields[name].default)
-            and values.get(needs, fields[needs].default) in (0, False)
-        ):
+        needs, is_said = fields[name].needs, value not in (None, False, fields[name].default)
+        if needs and is_said and values.get(needs, fields[needs].default) in (0, False):
             place, other = (fields[each].flag if flags else each for each in (name, needs))
             raise OptionError(f"{place}: nothing reads it without {other}; state that too, or leave this out.")
         group, _, option = name.partition(".")
