@@ -60,7 +60,8 @@ def test_a_stopped_run_is_gone_on_with(released) -> None:
         name: shape for name, (shape, _) in released["resumed"].items()
     }
     for name, (_, norm) in released["resumed"].items():
-        assert float(weights[name].double().norm()) == pytest.approx(norm, rel=1e-3, abs=1e-4)
+        # of the steps that are left a later version may take a slightly better one: biases of members decayed once
+        assert float(weights[name].double().norm()) == pytest.approx(norm, rel=5e-3, abs=1e-4)
 
 
 def make(folder: Path) -> None:

@@ -50,10 +50,6 @@ def test_full_batch_methods_keep_their_rate_unless_a_schedule_is_named():
         ({"optimizer.kind": "sgd", "optimizer.beta1": 0.8}, "sgd does not read it, only adam, adamw, yogi"),
         ({"schedule.milestones": "0.1,0.2"}, "schedule.milestones: cosine does not read it, only multi-step;"),
         ({"schedule.stretch": 2.0}, "schedule.stretch: nothing reads it without schedule.restarts; state that too"),
-        (
-            {"optimizer.kind": "sgd", "optimizer.momentum": 0.0, "optimizer.nesterov": True},
-            "without optimizer.momentum",
-        ),
         ({"model": "mlp", "network.gate": "top2"}, "network.gate: nothing reads it without network.experts"),
         ({"model": "googlenet", "network.auxiliary_dropout": 0.5}, "nothing reads it without network.auxiliary;"),
         ({"schedule.kind": "constant", "schedule.final": 0.1}, "schedule.final: constant does not read it"),
@@ -108,8 +104,7 @@ def test_what_has_shifted_is_not_said_without_where_to():
 
 
 def test_what_is_off_is_said_without_what_it_needs():
-    chosen = {"optimizer.kind": "sgd", "optimizer.momentum": 0.0, "optimizer.nesterov": False}
-    assert optimizer(**chosen).nesterov is False
+    assert resolved(TASK, {"model": "mlp", "network.balance": 0.0}).network.balance == 0.0
 
 
 def test_flags_are_spelled_as_flags():

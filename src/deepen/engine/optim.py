@@ -15,7 +15,7 @@ from deepen.engine.optim_lars import Lars
 from deepen.engine.optim_newton import MOST_PARAMETERS, Newton, Objective
 from deepen.engine.optim_yogi import Yogi
 from deepen.engine.options import FitOptions, OptimizerOptions
-from deepen.engine.parameter_groups import RATE_SCALE, groups
+from deepen.engine.parameter_groups import PLACES, RATE_SCALE, groups
 
 _BESIDE_THE_LOSS = ("l1", "l2", "max_norm", "weight_noise", "clip_norm", "clip_value")
 
@@ -142,4 +142,10 @@ def restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> Non
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    """In the order by which checkpoints know them."""
+    found = [
+        (place, parameter)
+        for group in optimizer.param_groups
+        for place, parameter in zip(group.get(PLACES) or [0] * len(group["params"]), group["params"], strict=True)
+    ]
+    return [parameter for _, parameter in sorted(found, key=lambda each: each[0])]

@@ -43,7 +43,7 @@ class OptimizerOptions:
     )
     nesterov: bool | None = field(
         default=None,
-        metadata={"help": "Nesterov's momentum for sgd; default: on where there is momentum", "needs": "momentum"},
+        metadata={"help": "Nesterov's momentum for sgd; default: on where there is momentum"},
     )
     weight_decay: float | None = field(
         default=None,

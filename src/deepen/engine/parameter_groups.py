@@ -18,6 +18,7 @@ from deepen.engine.options import LOADED, FitOptions, OptimizerOptions
 
 RATE_SCALE = "rate_scale"  # the attribute of a parameter, and the key of a group
 ARE_WEIGHTS = "are_weights"
+PLACES = "places"
 
 
 def groups(model: nn.Module, options: OptimizerOptions) -> list[dict[str, Any]]:
@@ -26,21 +27,25 @@ def groups(model: nn.Module, options: OptimizerOptions) -> list[dict[str, Any]]:
     Weights (`is_weight`) decay by `options.weight_decay`; biases and norms do not. Parameters whose
     rate is scaled (`scale_rate`) stand in groups of their own, after the others. Frozen parameters are in none.
 
-    returns  {"params", "weight_decay", "rate_scale", "are_weights"}: the third multiplies the learning rate of the
-             schedule
+    returns  {"params", "weight_decay", "rate_scale", "are_weights", "places"}: the third multiplies the learning rate
+             of the schedule, the last are the parameters' places among all, by which checkpoints know them
 
     >>> [(g["weight_decay"], g["rate_scale"]) for g in groups(nn.Linear(3, 2), OptimizerOptions(weight_decay=0.1))]
     [(0.1, 1.0), (0.0, 1.0)]
     """
     trained = [(is_weight(name, p), p) for name, p in model.named_parameters() if p.requires_grad]
-    found = []
+    found, count = [], 0
     for scale in sorted({rate_scale(p) for _, p in trained}, key=lambda scale: (scale != 1.0, scale)):
         at_scale = [(weighs, p) for weighs, p in trained if rate_scale(p) == scale]
+        # checkpoints name a parameter's memory by its place in this order
+        by_place = [each for each in at_scale if each[1].dim() > 1] + [each for each in at_scale if each[1].dim() <= 1]
         for are_weights in (True, False):
-            params = [p for weighs, p in at_scale if weighs == are_weights]
+            own = [(count + place, p) for place, (weighs, p) in enumerate(by_place) if weighs == are_weights]
             decay = (options.weight_decay or 0.0) if are_weights else 0.0
-            if params:
-                found.append({"params": params, "weight_decay": decay, RATE_SCALE: scale, ARE_WEIGHTS: are_weights})
+            if own:
+                group = {"params": [p for _, p in own], "weight_decay": decay, RATE_SCALE: scale}
+                found.append(group | {ARE_WEIGHTS: are_weights, PLACES: [place for place, _ in own]})
+        count += len(by_place)
     return found
 
 
