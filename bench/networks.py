@@ -127,7 +127,7 @@ def taught(name: str, data: Path, arguments: argparse.Namespace) -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.networks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", nargs="?", help="the folder of Fashion-MNIST")
-    parser.add_argument("--models", nargs="*", help="networks to time; default: every one")
+    parser.add_argument("--models", nargs="*", help="networks to time; default: every image classifier")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each one is timed")
     parser.add_argument("--precision", default="fp32", help="fp32 or bf16")
     parser.add_argument("--train", nargs="+", default=[], help="networks to train, too")
